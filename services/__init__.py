@@ -1,0 +1,1 @@
+"""The services: each owns one Postgres schema and speaks to the others through topics only."""
