@@ -1,0 +1,74 @@
+# Every habit is a target; plain `make` prints them. Python 3.11 and make are all a machine needs.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+REQUIREMENTS := requirements/dev.txt
+DIRS := libs services deploy tests benchmarks
+UNIT := not db and not kafka and not e2e
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down status fmt check test test-db test-kafka e2e soak bench migrate requirements clean
+
+help: ## print the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(INSTALLED) ## make .venv with every locked package, each checked by hash (does nothing when nothing changed)
+
+$(INSTALLED): $(REQUIREMENTS) deploy/local/install.sh
+	@PYTHON="$(PYTHON)" bash deploy/local/install.sh "$(VENV)" "$(REQUIREMENTS)"
+
+demo: install ## start everything, drive the slice's traffic through it, print a short report, stop
+	@$(BIN)/python -m deploy.local demo
+
+up: install ## start Postgres, Kafka, Valkey, the services and the sandbox; print where they listen
+	@$(BIN)/python -m deploy.local up
+
+down: install ## stop everything that `make up` started; data is kept
+	@$(BIN)/python -m deploy.local down
+
+status: install ## what of the local stack runs, and where
+	@$(BIN)/python -m deploy.local status
+
+fmt: install ## format and mend what can be mended
+	$(BIN)/ruff format $(DIRS)
+	$(BIN)/ruff check --fix $(DIRS)
+
+check: install ## format, lint, types, imports, layout, generated documents, unit tests; no network
+	$(BIN)/ruff format --check $(DIRS)
+	$(BIN)/ruff check $(DIRS)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m libs.events.generate --check
+	$(BIN)/python -m pytest -q -m "$(UNIT)"
+
+test: check ## check, then every other test against real Postgres, Kafka and Valkey
+	@$(BIN)/python -m tests.support.run -m "db or kafka or e2e"
+
+test-db: install ## the tests that need Postgres (ARGS="-k name" narrows)
+	@$(BIN)/python -m tests.support.run -m "db and not kafka and not e2e" $(ARGS)
+
+test-kafka: install ## the tests that need Kafka
+	@$(BIN)/python -m tests.support.run -m "kafka and not e2e" $(ARGS)
+
+e2e: install ## the tests that start the services as processes, and kill them
+	@$(BIN)/python -m tests.support.run -m "e2e" $(ARGS)
+
+soak: install ## the chaos test with 20,000 requests
+	@CHAOS_REQUESTS=20000 $(BIN)/python -m tests.support.run -m "e2e" -k chaos $(ARGS)
+
+bench: install ## every benchmark, as ratios from one run
+	@$(BIN)/python -m benchmarks
+
+migrate: install ## bring every schema of the local stack up to date
+	@$(BIN)/python -m deploy.local migrate
+
+requirements: install ## compile requirements/*.in again (newest versions that fit)
+	@for name in runtime local dev; do \
+	  $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
+	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style=line \
+	    -o requirements/$$name.txt requirements/$$name.in; done
+
+clean: ## stop the local stack and delete its data
+	@test ! -x $(BIN)/python || $(BIN)/python -m deploy.local down --delete
+	rm -rf .local
