@@ -166,8 +166,7 @@ def _batched(exporter: SpanExporter) -> BatchSpanProcessor:
 
 
 def _otlp_exporter(endpoint: str) -> SpanExporter:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
-        OTLPSpanExporter,
-    )  # its import is slow; few need it
+    # Its import takes long, and few processes need it.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     return OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=10)

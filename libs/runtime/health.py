@@ -1,0 +1,90 @@
+"""What `/live` and `/ready` answer: named checks, each with a reason when it fails.
+
+Liveness asks only about this process (is the loop moving, do its parts still tick), never about the database or the
+broker: restarting us would not mend them. Readiness asks whether a request sent here now would be served.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+
+from libs.telemetry.redaction import safe_error
+
+CHECK_SECONDS = 2.0
+
+Check = Callable[[], Awaitable[str | None]]
+"""Gives None when all is well, else the reason in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCheck:
+    """A check, and the part of the service that must run for it to mean something (None: always)."""
+
+    name: str
+    check: Check
+    part: str | None = None
+
+
+class Health:
+    """The checks of one process. Checks are added while it is built; `draining` is set by the frame."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.draining = False
+        self.parts: Collection[str] | None = None
+        """Which parts run here; None: all."""
+        self._live: list[NamedCheck] = []
+        self._ready: list[NamedCheck] = []
+        self._started = clock()
+        self._clock = clock
+
+    def add_live(self, name: str, check: Check, *, part: str | None = None) -> None:
+        """Add a check of `/live`; it must not leave the process."""
+        self._live.append(NamedCheck(name, check, part))
+
+    def add_ready(self, name: str, check: Check, *, part: str | None = None) -> None:
+        """Add a check of `/ready`; it may take at most 2 s."""
+        self._ready.append(NamedCheck(name, check, part))
+
+    def add_tick(
+        self, name: str, age_seconds: Callable[[], float | None], *, limit_seconds: float, part: str, live: bool = True
+    ) -> None:
+        """Demand that a loop's last tick is younger than the limit, for `/live` and `/ready`.
+
+        `age_seconds` gives None before the first tick; then our own start counts, so a loop that never ticks fails too.
+        """
+
+        async def check() -> str | None:
+            age = age_seconds()
+            if age is None:
+                age = self._clock() - self._started
+            return None if age <= limit_seconds else f"last tick {age:.0f} s ago, limit {limit_seconds:.0f} s"
+
+        self.add_ready(name, check, part=part)
+        if live:
+            self.add_live(name, check, part=part)
+
+    async def live(self) -> dict[str, str]:
+        """Give the failed checks of liveness, by name; empty is healthy."""
+        return await self._failures(self._live)
+
+    async def ready(self) -> dict[str, str]:
+        """Give the failed checks of readiness, by name; empty is ready."""
+        if self.draining:
+            return {"draining": "shutting down"}
+        return await self._failures(self._ready)
+
+    async def _failures(self, checks: list[NamedCheck]) -> dict[str, str]:
+        active = [check for check in checks if check.part is None or self.parts is None or check.part in self.parts]
+        reasons = await asyncio.gather(*(_reason(check) for check in active))
+        return {check.name: reason for check, reason in zip(active, reasons, strict=True) if reason is not None}
+
+
+async def _reason(check: NamedCheck) -> str | None:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await check.check()
+    except TimeoutError:
+        return f"no answer within {CHECK_SECONDS:.0f} s"
+    except Exception as error:  # noqa: BLE001  whatever a check raises is its reason
+        return safe_error(error, max_chars=200)
