@@ -1,0 +1,1 @@
+"""How platformbus is run: the local stack, the image, the database roles."""
