@@ -57,7 +57,7 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = redact_text(_tail(_PLAIN.formatException(record.exc_info)))
         if record.stack_info:
             line["stack"] = redact_text(_tail(record.stack_info))
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return json.dumps(line, default=str)
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
         extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
