@@ -17,7 +17,7 @@
 None carries a token or a body.
 """
 
-from libs.vocabulary import PlatformName
+from libs.vocabulary import PlatformName, QuotaScope
 
 
 class PlatformError(Exception):
@@ -40,6 +40,8 @@ class Retryable(PlatformError):  # noqa: N818  the tree's words are the field's,
 
 
 class RateLimited(Retryable):
+    """A budget is used up. `scope` names it where the answer tells which one it is; None: only this call must wait."""
+
     code = "rate_limited"
 
     def __init__(
@@ -50,9 +52,11 @@ class RateLimited(Retryable):
         *,
         platform_code: str | None = None,
         retry_after_seconds: float,
+        scope: QuotaScope | None = None,
     ) -> None:
         super().__init__(platform, operation, message, platform_code=platform_code)
         self.retry_after_seconds = retry_after_seconds
+        self.scope = scope
 
 
 class Unavailable(Retryable):

@@ -1,0 +1,32 @@
+"""Meta: Graph API and Marketing API.
+
+Version: v26.0 (2026-07-29), set by META_API_VERSION.
+Abilities: batching (`get_object`, `get_ad_accounts`), tokens (`debug_token`).
+Pages read, as stored copies, in 2026-11, below developers.facebook.com/docs/graph-api: batch-requests,
+ overview/rate-limiting, guides/error-handling, guides/secure-requests, guides/field-expansion, changelog/versions; and
+ the source of facebook-python-business-sdk. What is marked third party or from memory was in no official text.
+Limits: 50 items a batch; every item counts as one call; budgets see `quota.py`.
+Quirks: errors are told apart by `error.code`, hardly by HTTP status; a batch item can be null (not done); there is no
+ idempotency key; paging addresses repeat the token; `/me/adaccounts` gives one page per read, its next page is not
+ followed here.
+"""
+
+import httpx
+
+from libs.platforms.base import Platform
+from libs.platforms.meta.batching import MetaBatching
+from libs.platforms.meta.client import GraphClient
+from libs.platforms.meta.settings import MetaSettings
+from libs.platforms.meta.tokens import MetaTokens
+from libs.vocabulary import PlatformName
+
+
+def build_platform(http: httpx.AsyncClient | None, settings: MetaSettings) -> Platform:
+    """Give Meta's abilities; without a client only those that do no I/O."""
+    client = GraphClient(http, settings)
+    return Platform(
+        name=PlatformName.META,
+        api_version=settings.api_version,
+        batching=MetaBatching(client),
+        tokens=MetaTokens(client),
+    )

@@ -1,0 +1,42 @@
+"""What an operator sets for Meta: addresses, version, app secrets, time-outs and the sizes of unpublished budgets."""
+
+from collections.abc import Mapping
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.platforms.base import Credential
+
+
+class MetaSettings(BaseSettings):
+    """Variables `META_*`. Meta publishes its budgets as formulae over numbers that only it knows (daily users, active
+    ads), so their size is set here; the usage headers of every answer correct what the limiter believes.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="META_", frozen=True, extra="ignore")
+
+    graph_url: str = Field(default="https://graph.facebook.com", pattern=r"^https?://")
+    api_version: str = Field(default="v26.0", pattern=r"^v\d+\.\d+$")
+    """v26.0 came out on 2026-07-29. Source: "Graph API changelog, versions", read 2026-11."""
+    app_secrets: Mapping[str, SecretStr] = Field(default_factory=dict)
+    """JSON, app id to app secret; proves that calls come from our servers and makes the app's own token."""
+    timeout_seconds: float = Field(default=30.0, gt=0, le=300)
+    """For one HTTP call, whole. Meta names no time after which it gives up on a batch: not documented."""
+    flush_interval_seconds: int = Field(default=300, ge=1, le=86_400)
+    platform_units_per_hour: int = Field(default=20_000, ge=1)
+    """Calls per hour of one app with one user's token. For app tokens: 200 x daily users; for user tokens Meta keeps
+    the number to itself. The default stands for 100 daily users. Source: "Graph API rate limiting", read 2026-11."""
+    ads_management_units_per_hour: int = Field(default=300, ge=1)
+    """Calls per hour on one ad account: 300 + 40 x active ads with limited access, 100,000 + 40 x active ads with full
+    access; the default is the smallest. Source: "Graph API rate limiting", read 2026-11."""
+
+    throttle_wait_seconds: float = Field(default=120.0, gt=0, le=86_400)
+    """Wait after a throttle that does not say when access comes back. No number is documented; others' clients wait two
+    to ten minutes (third party, read 2026-11), as calls during a block prolong it."""
+
+    def app_secret(self, credential: Credential) -> str | None:
+        """Give the secret of the credential's app: the credential's own, else the configured one, else None."""
+        if credential.app_secret is not None:
+            return credential.app_secret
+        secret = self.app_secrets.get(credential.app_id) if credential.app_id is not None else None
+        return secret.get_secret_value() if secret is not None else None

@@ -1,0 +1,199 @@
+"""What every platform's batching must do, whatever its wire looks like: a class that each platform's tests inherit."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from libs.platforms.base import Batching, Credential, InvalidParams, ItemDone, ItemFailed, PlannedCall, Platform
+from libs.platforms.errors import (
+    AuthExpired,
+    AuthRevoked,
+    ContractBroken,
+    OutcomeUnknown,
+    PlatformError,
+    RateLimited,
+    Retryable,
+    Unavailable,
+)
+
+Handler = Callable[[httpx.Request], httpx.Response]
+TOKEN = "conformance-token-that-must-stay-secret"
+APP_SECRET = "conformance-app-secret-that-must-stay-secret"
+
+
+class BatchingConformance:
+    """Subclasses say how the platform writes things; the tests here say what must follow."""
+
+    def build(self, handler: Handler) -> Platform:
+        """Give the platform over a stand-in for its host."""
+        raise NotImplementedError
+
+    def read(self, index: int) -> tuple[str, dict[str, Any]]:
+        """Give request type and params of the n-th of many distinct reads."""
+        raise NotImplementedError
+
+    def same_read_written_otherwise(self) -> tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]:
+        """Give two spellings of one read."""
+        raise NotImplementedError
+
+    def wrong_reads(self) -> Sequence[tuple[str, dict[str, Any]]]:
+        """Give reads that must be refused before any call."""
+        raise NotImplementedError
+
+    def answer_of(self, request: httpx.Request) -> httpx.Response:
+        """Answer every read of the request, each with a body that tells the reads apart."""
+        raise NotImplementedError
+
+    def answer_short_by_one(self, request: httpx.Request) -> httpx.Response:
+        """Answer like `answer_of`, with the last read's answer left out."""
+        raise NotImplementedError
+
+    def answer_with_first_not_done(self, request: httpx.Request) -> httpx.Response:
+        """Answer like `answer_of`, but say that the first read was not done."""
+        raise NotImplementedError
+
+    def is_answer_to(self, call: PlannedCall, done: ItemDone) -> bool:
+        """Tell whether the answer belongs to the read."""
+        raise NotImplementedError
+
+    def refusal(self, error: type[PlatformError]) -> httpx.Response:
+        """Refuse the whole call for the given reason, repeating the token in the message as platforms do."""
+        raise NotImplementedError
+
+    def credential(self) -> Credential:
+        return Credential(access_token=TOKEN, app_id="4711", app_secret=APP_SECRET)
+
+    def batching(self, handler: Handler) -> Batching:
+        batching = self.build(handler).batching
+        assert batching is not None
+        return batching
+
+    def calls(self, batching: Batching, count: int) -> list[PlannedCall]:
+        return [batching.plan(*self.read(index)) for index in range(count)]
+
+    async def failure(self, handler: Handler) -> PlatformError:
+        batching = self.batching(handler)
+        with pytest.raises(PlatformError) as caught:
+            await batching.execute(self.credential(), self.calls(batching, 3))
+        return caught.value
+
+    async def test_a_full_batch_is_one_call_and_answers_keep_their_order(self) -> None:
+        requests: list[httpx.Request] = []
+
+        def handler(request: httpx.Request) -> httpx.Response:
+            requests.append(request)
+            return self.answer_of(request)
+
+        batching = self.batching(handler)
+        calls = self.calls(batching, batching.max_items)
+        outcome = await batching.execute(self.credential(), calls)
+        assert len(requests) == outcome.http_calls == 1
+        assert len(outcome.items) == len(calls)
+        for call, item in zip(calls, outcome.items, strict=True):
+            assert isinstance(item, ItemDone)
+            assert self.is_answer_to(call, item)
+
+    async def test_an_answer_of_the_wrong_length_is_trusted_for_no_item(self) -> None:
+        assert isinstance(await self.failure(self.answer_short_by_one), ContractBroken)
+
+    async def test_an_item_that_was_not_done_can_be_tried_again_and_the_others_count(self) -> None:
+        batching = self.batching(self.answer_with_first_not_done)
+        calls = self.calls(batching, 3)
+        first, *others = (await batching.execute(self.credential(), calls)).items
+        assert isinstance(first, ItemFailed)
+        assert isinstance(first.error, Retryable)
+        assert all(isinstance(item, ItemDone) for item in others)
+
+    async def test_more_than_the_largest_batch_is_never_sent(self) -> None:
+        def handler(request: httpx.Request) -> httpx.Response:
+            raise AssertionError(f"sent {request.method}")
+
+        batching = self.batching(handler)
+        for count in (0, batching.max_items + 1):
+            with pytest.raises(ValueError, match="batch"):
+                await batching.execute(self.credential(), self.calls(batching, count))
+
+    def test_equal_reads_have_equal_keys_and_different_reads_different_ones(self) -> None:
+        batching = self.batching(self.answer_of)
+        one, other = self.same_read_written_otherwise()
+        assert batching.plan(*one) == batching.plan(*other)
+        keys = {call.request_key for call in self.calls(batching, 20)}
+        assert len(keys) == 20
+        assert all(len(key) == 64 and set(key) <= set("0123456789abcdef") for key in keys)
+
+    def test_canonical_params_plan_to_themselves(self) -> None:
+        batching = self.batching(self.answer_of)
+        for call in self.calls(batching, 3):
+            assert batching.plan(call.request_type, call.params) == call
+
+    def test_wrong_reads_are_refused_with_place_fault_and_remedy(self) -> None:
+        batching = self.batching(self.answer_of)
+        for request_type, params in self.wrong_reads():
+            with pytest.raises(InvalidParams) as caught:
+                batching.plan(request_type, params)
+            for where, what, how in caught.value.errors:
+                assert where.startswith("/")
+                assert what
+                assert how
+
+    def test_an_unknown_request_type_is_refused_with_the_known_ones(self) -> None:
+        batching = self.batching(self.answer_of)
+        with pytest.raises(InvalidParams) as caught:
+            batching.plan("no_such_read", {})
+        where, _, how = caught.value.errors[0]
+        assert where == "/request_type"
+        assert all(name in how for name in batching.request_types)
+        assert list(batching.request_types) == sorted(batching.request_types)
+
+    def test_quota_is_counted_per_read_without_a_call(self) -> None:
+        batching = self.batching(self.answer_of)
+        calls = self.calls(batching, 7)
+        uses = batching.quota_uses(self.credential(), calls)
+        assert sum(use.units for use in uses) == 7
+        assert len({use.scope for use in uses}) == len(uses)
+        assert all(TOKEN not in repr(use) for use in uses)
+
+    @pytest.mark.parametrize("error", [RateLimited, AuthExpired, AuthRevoked, Unavailable])
+    async def test_a_refused_call_raises_the_error_that_decides_what_is_next(self, error: type[PlatformError]) -> None:
+        raised = await self.failure(lambda _: self.refusal(error))
+        assert type(raised) is error
+        if isinstance(raised, RateLimited):
+            assert raised.retry_after_seconds > 0
+            assert raised.scope is not None
+
+    @pytest.mark.parametrize("error", [RateLimited, AuthExpired, AuthRevoked, Unavailable])
+    async def test_no_error_shows_a_secret(self, error: type[PlatformError]) -> None:
+        raised = await self.failure(lambda _: self.refusal(error))
+        for text in (str(raised), repr(raised), repr(raised.__cause__), repr(raised.__context__), repr(vars(raised))):
+            assert TOKEN not in text
+            assert APP_SECRET not in text
+
+    async def test_a_refused_connection_proves_that_nothing_was_done(self) -> None:
+        def handler(request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("refused", request=request)
+
+        assert isinstance(await self.failure(handler), Unavailable)
+
+    @pytest.mark.parametrize("cut", [httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError])
+    async def test_an_answer_that_is_cut_off_leaves_the_outcome_unknown(self, cut: type[httpx.TransportError]) -> None:
+        def handler(request: httpx.Request) -> httpx.Response:
+            raise cut("gone", request=request)
+
+        raised = await self.failure(handler)
+        assert isinstance(raised, OutcomeUnknown)
+        assert raised.__cause__ is None
+
+    @pytest.mark.parametrize("status", [500, 502, 503])
+    async def test_a_broken_server_can_be_tried_again(self, status: int) -> None:
+        raised = await self.failure(lambda _: httpx.Response(status, text="<html>bad gateway</html>"))
+        assert isinstance(raised, Unavailable)
+
+    @pytest.mark.parametrize("body", [b"", b"null", b"42", b'"text"', b"[", b"\xff\xfe", b"[" * 100_000, b'[1,"x"]'])
+    async def test_an_absurd_answer_is_an_error_of_the_tree(self, body: bytes) -> None:
+        assert isinstance(await self.failure(lambda _: httpx.Response(200, content=body)), PlatformError)
+
+    async def test_planning_needs_no_http_client(self) -> None:
+        batching = self.batching(self.answer_of)
+        assert self.calls(batching, 1)[0].request_key

@@ -1,0 +1,340 @@
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from libs.platforms.base import BatchOutcome, Credential, InvalidParams, ItemDone, ItemFailed, PlannedCall, Platform
+from libs.platforms.errors import (
+    AuthExpired,
+    AuthRevoked,
+    ContractBroken,
+    PermissionMissing,
+    PlatformError,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
+from libs.platforms.meta import build_platform
+from libs.platforms.meta.settings import MetaSettings
+from tests.libs.platforms.conformance import APP_SECRET, TOKEN, BatchingConformance, Handler
+
+ANSWERS = Path(__file__).parent / "answers"
+SETTINGS = MetaSettings(graph_url="https://graph.facebook.com", throttle_wait_seconds=77)
+
+
+def recorded(name: str) -> Any:
+    return json.loads((ANSWERS / f"{name}.json").read_text())
+
+
+def batch_items(request: httpx.Request) -> list[dict[str, str]]:
+    form = parse_qs(request.content.decode())
+    items: list[dict[str, str]] = json.loads(form["batch"][0])
+    return items
+
+
+def item(body: Any, code: int = 200, headers: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return {"code": code, "headers": [{"name": name, "value": value} for name, value in headers], "body": text}
+
+
+def answers(request: httpx.Request) -> list[Any]:
+    paths = [urlsplit(each["relative_url"]).path.split("/")[-1] for each in batch_items(request)]
+    return [item({"id": path, "name": f"Name of {path}"}) for path in paths]
+
+
+def graph_error(code: int, subcode: int | None = None, message: str = "refused", **more: Any) -> dict[str, Any]:
+    error = {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "AbC123", **more}
+    return {"error": error if subcode is None else {**error, "error_subcode": subcode}}
+
+
+class TestMetaBatching(BatchingConformance):
+    def build(self, handler: Handler) -> Platform:
+        return build_platform(httpx.AsyncClient(transport=httpx.MockTransport(handler)), SETTINGS)
+
+    def read(self, index: int) -> tuple[str, dict[str, Any]]:
+        return "get_object", {"object_id": str(1000 + index), "fields": ["id", "name"]}
+
+    def same_read_written_otherwise(self) -> tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]:
+        one = ("get_object", {"object_id": "1", "fields": ["name", "id"]})
+        return one, ("get_object", {"fields": ["id", "name", "id"], "object_id": "1"})
+
+    def wrong_reads(self) -> Sequence[tuple[str, dict[str, Any]]]:
+        fields = ["id"]
+        return [
+            ("get_object", {}),
+            ("get_object", {"object_id": 1, "fields": fields}),
+            ("get_object", {"object_id": "../me", "fields": fields}),
+            ("get_object", {"object_id": "1?access_token=x", "fields": fields}),
+            ("get_object", {"object_id": "1", "fields": []}),
+            ("get_object", {"object_id": "1", "fields": "id"}),
+            ("get_object", {"object_id": "1", "fields": [1]}),
+            ("get_object", {"object_id": "1", "fields": ["id,name"]}),
+            ("get_object", {"object_id": "1", "fields": ["posts{id"]}),
+            ("get_object", {"object_id": "1", "fields": ["{result=x:$.id}"]}),
+            ("get_object", {"object_id": "1", "fields": ["access_token"]}),
+            ("get_object", {"object_id": "1", "fields": ["accounts{id,access_token}"]}),
+            ("get_object", {"object_id": "1", "fields": fields, "metadata": 1}),
+            ("get_ad_accounts", {"fields": fields, "limit": 0}),
+            ("get_ad_accounts", {"fields": fields, "limit": True}),
+            ("get_ad_accounts", {"fields": fields, "a/b~c": 1}),
+        ]
+
+    def answer_of(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=answers(request))
+
+    def answer_short_by_one(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=answers(request)[:-1])
+
+    def answer_with_first_not_done(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=[None, *answers(request)[1:]])
+
+    def is_answer_to(self, call: PlannedCall, done: ItemDone) -> bool:
+        return bool(done.body["id"] == call.params["object_id"] and done.http_status == 200)
+
+    def refusal(self, error: type[PlatformError]) -> httpx.Response:
+        codes = {RateLimited: (403, 4, None), AuthExpired: (400, 190, 463), AuthRevoked: (400, 190, 458)}
+        status, code, subcode = codes.get(error, (500, 2, None))
+        message = f"Malformed access token {TOKEN} {APP_SECRET}"
+        return httpx.Response(status, json=graph_error(code, subcode, message))
+
+
+def build(answer: Callable[[httpx.Request], httpx.Response]) -> Any:
+    return build_platform(httpx.AsyncClient(transport=httpx.MockTransport(answer)), SETTINGS).batching
+
+
+async def run(answer: Any, *, status: int = 200, ids: Sequence[str] = ("1", "2"), **kwargs: Any) -> BatchOutcome:
+    batching = build(lambda _: httpx.Response(status, json=answer, **kwargs))
+    calls = [batching.plan("get_object", {"object_id": object_id, "fields": ["id"]}) for object_id in ids]
+    outcome: BatchOutcome = await batching.execute(Credential(TOKEN, "4711"), calls)
+    return outcome
+
+
+async def first_error(answer: Any) -> PlatformError:
+    outcome = await run([answer], ids=["1"])
+    failed = outcome.items[0]
+    assert isinstance(failed, ItemFailed)
+    return failed.error
+
+
+async def test_the_call_is_what_the_documents_describe() -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, json=answers(request))
+
+    batching = build(answer)
+    fields = ["posts.limit(5){message,id}", "id"]
+    calls = [
+        batching.plan("get_object", {"object_id": "act_9", "fields": fields}),
+        batching.plan("get_ad_accounts", {"fields": ["name"]}),
+    ]
+    await batching.execute(Credential("token_example", "4711", "app_secret_example"), calls)
+    (request,) = requests
+    assert (request.method, str(request.url)) == ("POST", "https://graph.facebook.com/v26.0/")
+    form = parse_qs(request.content.decode())
+    assert form["access_token"] == ["token_example"]
+    # The vector was computed apart from this code, with another program.
+    assert form["appsecret_proof"] == ["b1c41d86fd7c129f844337c7d1308197e023b7d3f1ae4d1816ee7dcea0037cba"]
+    assert [each["method"] for each in batch_items(request)] == ["GET", "GET"]
+    first, second = (urlsplit(each["relative_url"]) for each in batch_items(request))
+    assert first.path == "v26.0/act_9"
+    assert parse_qs(first.query) == {"fields": ["id,posts.limit(5){message,id}"]}
+    assert second.path == "v26.0/me/adaccounts"
+    assert parse_qs(second.query) == {"fields": ["name"], "limit": ["25"]}
+
+
+async def test_a_recorded_batch_gives_each_item_its_own_outcome() -> None:
+    outcome = await run(recorded("mixed"), ids=["1", "2", "3", "4", "5"])
+    done, missing, not_finished, aborted, no_permission = outcome.items
+    assert isinstance(done, ItemDone)
+    assert done.body == {"id": "1", "name": "Grüße \U0001f44b", "big": 123456789012345678901234567890}
+    assert isinstance(missing, ItemFailed)
+    assert isinstance(missing.error, Rejected)
+    assert missing.error.platform_code == "100/33"
+    assert "fbtrace_id" in missing.error.message
+    assert isinstance(not_finished, ItemFailed)
+    assert isinstance(not_finished.error, Unavailable)
+    assert isinstance(aborted, ItemFailed)
+    assert isinstance(aborted.error, Unavailable)
+    assert aborted.error.platform_code == "960"
+    assert isinstance(no_permission, ItemFailed)
+    assert isinstance(no_permission.error, PermissionMissing)
+
+
+async def test_usage_is_read_from_every_item_and_the_highest_counts() -> None:
+    outcome = await run(recorded("usage"), ids=["act_10", "act_10", "7"])
+    found = {
+        (usage.scope.name, usage.scope.subject): (usage.used_fraction, usage.regain_after_seconds)
+        for usage in outcome.usage
+    }
+    (user,) = (value for (name, _), value in found.items() if name == "user")
+    assert user == (0.28, 0.0)
+    assert found["ads_management", "10"] == (0.95, 180.0)
+    assert found["pages", "7"] == (0.85, 0.0)
+    assert all(TOKEN not in repr(usage) for usage in outcome.usage)
+
+
+async def test_usage_headers_of_the_outer_answer_count_too() -> None:
+    usage = {"X-App-Usage": '{"call_count":91,"total_time":1,"total_cputime":1}', "x-ad-account-usage": "no json"}
+    outcome = await run([item({"id": "1"}), item({"id": "2"})], headers=usage)
+    assert [reading.used_fraction for reading in outcome.usage] == [0.91]
+
+
+def test_an_ad_account_costs_its_own_budget_and_everything_else_the_tokens() -> None:
+    batching = build(lambda _: httpx.Response(500))
+    calls = [
+        batching.plan("get_object", {"object_id": each, "fields": ["id"]})
+        for each in ("act_1", "act_1", "act_2", "5", "6_7", "me")
+    ]
+    uses = batching.quota_uses(Credential("token", "4711"), calls)
+    assert {(use.scope.name, use.scope.subject.split(":")[0], use.units) for use in uses} == {
+        ("ads_management", "1", 2),
+        ("ads_management", "2", 1),
+        ("user", "4711", 3),
+    }
+    (own,) = batching.quota_uses(Credential("4711|secret", "4711"), calls[3:4])
+    assert (own.scope.name, own.scope.subject) == ("app", "4711")
+
+
+@pytest.mark.parametrize(
+    ("code", "subcode", "status", "expected"),
+    [
+        (1, None, 500, Unavailable),
+        (2, None, 500, Unavailable),
+        (1, 99, 400, Unavailable),
+        (100, 99, 400, Unavailable),
+        (3, None, 400, PermissionMissing),
+        (4, None, 403, RateLimited),
+        (17, 2446079, 400, RateLimited),
+        (32, None, 400, RateLimited),
+        (341, None, 400, RateLimited),
+        (613, 1996, 400, RateLimited),
+        (80000, None, 400, RateLimited),
+        (80004, 2446079, 400, RateLimited),
+        (80014, None, 400, RateLimited),
+        (9, 2207042, 400, RateLimited),
+        (368, None, 400, RateLimited),
+        (368, 1390008, 400, RateLimited),
+        (368, 4854002, 400, PermissionMissing),
+        (368, 1404082, 400, Rejected),
+        (10, None, 400, PermissionMissing),
+        (200, None, 403, PermissionMissing),
+        (294, None, 403, PermissionMissing),
+        (200, 1870034, 403, PermissionMissing),
+        (100, None, 400, Rejected),
+        (100, 33, 400, Rejected),
+        (100, 1487534, 400, Rejected),
+        (102, None, 401, AuthExpired),
+        (104, None, 400, Unavailable),
+        (190, None, 401, AuthExpired),
+        (190, 458, 400, AuthRevoked),
+        (190, 459, 400, AuthRevoked),
+        (190, 460, 400, AuthRevoked),
+        (190, 463, 400, AuthExpired),
+        (190, 464, 400, AuthRevoked),
+        (190, 467, 400, AuthExpired),
+        (190, 492, 400, PermissionMissing),
+        (506, None, 400, Rejected),
+        (960, None, 500, Unavailable),
+        (2635, None, 400, Rejected),
+        (1609005, None, 400, Rejected),
+        (424242, None, 400, Rejected),
+        (424242, None, 403, PermissionMissing),
+        (424242, None, 429, RateLimited),
+        (424242, None, 503, Unavailable),
+    ],
+)
+async def test_the_code_decides_what_is_next(
+    code: int, subcode: int | None, status: int, expected: type[PlatformError]
+) -> None:
+    error = await first_error(item(graph_error(code, subcode), status))
+    assert type(error) is expected
+    assert error.platform_code == (str(code) if subcode is None else f"{code}/{subcode}")
+
+
+async def test_a_transient_flag_overrides_towards_another_try() -> None:
+    assert type(await first_error(item(graph_error(100, is_transient=True), 400))) is Unavailable
+    assert type(await first_error(item(graph_error(4, is_transient=True), 403))) is RateLimited
+
+
+async def test_asking_for_too_much_data_is_not_repeated() -> None:
+    message = "Please reduce the amount of data you're asking for, then retry your request"
+    assert type(await first_error(item(graph_error(1, None, message), 500))) is Rejected
+
+
+async def test_a_throttled_item_waits_as_long_as_its_headers_say() -> None:
+    header = ("X-Business-Use-Case-Usage", '{"10":[{"type":"ads_management","estimated_time_to_regain_access":3}]}')
+    outcome = await run([item(graph_error(80004), 400, [header])], ids=["act_10"])
+    failed = outcome.items[0]
+    assert isinstance(failed, ItemFailed)
+    assert isinstance(failed.error, RateLimited)
+    assert failed.error.retry_after_seconds == 180
+    assert failed.error.scope is not None
+    assert (failed.error.scope.name, failed.error.scope.subject) == ("ads_management", "10")
+
+
+async def test_a_throttle_without_a_time_waits_as_configured() -> None:
+    error = await first_error(item(graph_error(17), 400))
+    assert isinstance(error, RateLimited)
+    assert error.retry_after_seconds == 77
+
+
+async def test_too_many_items_are_refused_with_an_object_and_status_200() -> None:
+    message = "Too many requests in batch message. Maximum batch size is 50"
+    answer = {"error": {"message": message, "type": "GraphBatchException"}}
+    with pytest.raises(Rejected, match="Maximum batch size"):
+        await run(answer)
+
+
+@pytest.mark.parametrize("answer", [{"success": False}, {}, {"error": "text"}, [item({"id": "1"}), "text"], [[], []]])
+async def test_json_of_another_shape_breaks_the_contract(answer: Any) -> None:
+    with pytest.raises(ContractBroken):
+        await run(answer)
+
+
+async def test_plain_words_with_status_200_can_be_tried_again() -> None:
+    batching = build(lambda _: httpx.Response(200, text="Service Unavailable"))
+    with pytest.raises(Unavailable):
+        await batching.execute(Credential(TOKEN), [batching.plan("get_ad_accounts", {"fields": ["id"]})])
+
+
+async def test_an_item_that_only_holds_an_error_failed_whatever_its_code_says() -> None:
+    assert type(await first_error(item(graph_error(190, 463), 200))) is AuthExpired
+
+
+async def test_an_object_may_have_a_field_called_error() -> None:
+    body = {"error": {"message": "of the ad", "code": 100}, "id": "1"}
+    outcome = await run([item(body)], ids=["1"])
+    assert outcome.items == (ItemDone(200, body),)
+
+
+async def test_items_without_a_usable_body_fail_alone() -> None:
+    outcome = await run([{"code": 200}, item("Service Unavailable"), item('{"a":NaN}')], ids=["1", "2", "3"])
+    errors = [each.error for each in outcome.items if isinstance(each, ItemFailed)]
+    assert [type(error) for error in errors] == [ContractBroken, Unavailable, Unavailable]
+
+
+async def test_results_never_repeat_the_credential() -> None:
+    following = f"https://graph.facebook.com/v26.0/me/adaccounts?access_token={TOKEN}&limit=25&after=QVFI"
+    odd = "https://graph.facebook.com/x?after=1&access_token=another&appsecret_proof=abc"
+    body = {"data": [{"id": "act_1"}], "paging": {"next": following, "previous": odd, TOKEN: [TOKEN]}}
+    outcome = await run([item(body)], ids=["1"])
+    done = outcome.items[0]
+    assert isinstance(done, ItemDone)
+    text = json.dumps(done.body)
+    assert TOKEN not in text
+    assert "another" not in text
+    assert "abc" not in text
+    assert "limit=25&after=QVFI" in done.body["paging"]["next"]
+
+
+def test_wrong_params_are_all_named_at_once() -> None:
+    batching = build(lambda _: httpx.Response(500))
+    with pytest.raises(InvalidParams) as caught:
+        batching.plan("get_object", {"object_id": "x", "fields": ["id", "Id!"], "z": 1})
+    assert [where for where, _, _ in caught.value.errors] == ["/params/z", "/params/object_id", "/params/fields/1"]
