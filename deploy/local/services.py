@@ -1,0 +1,130 @@
+"""The services and the sandbox as processes of the local stack: declared, started, awaited until they are ready."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import httpx
+
+from deploy.local import environment
+from deploy.local.processes import StartFailed
+from deploy.local.stack import Stack
+
+ROOT = Path(__file__).parents[2]
+SANDBOX = "sandbox"
+
+
+def declared() -> tuple[str, ...]:
+    """The services of this tree, in the order in which they start."""
+    return tuple(name for name in environment.SERVICES if (ROOT / "services" / name / "__main__.py").exists())
+
+
+async def start_all(stack: Stack, report: Callable[[str], None]) -> dict[str, str]:
+    """Migrate, apply the topics, start the sandbox and every service, and return the variables they got.
+
+    The servers must answer already. Raises: StartFailed with the end of the log of the one that did not come up.
+    """
+    app_secrets = await _start_sandbox(stack, report)
+    values = environment.variables(
+        stack, app_secrets=app_secrets, key=environment.read(stack.folder).get("PLATFORMBUS_KEY")
+    )
+    environment.write(stack, values)
+    if declared():
+        await migrate(values, report)
+        await _apply_topics(report)
+    for name in declared():
+        _start_service(stack, name, values)
+    for name in declared():
+        await _await_ready(stack, name, f"{values[f'{name.upper()}_URL']}/ready")
+        report(f"{name}: {values[f'{name.upper()}_URL']}")
+    return values
+
+
+async def migrate(values: Mapping[str, str], report: Callable[[str], None]) -> None:
+    """Bring the schema of every service up to date, one after the other."""
+    from libs.postgres.migrations import migrate_up
+
+    for service in declared():
+        applied = await migrate_up(service, values[f"{service.upper()}_OWNER_DSN"])
+        if applied:
+            report(f"{service}: {len(applied)} migrations applied")
+
+
+async def _apply_topics(report: Callable[[str], None]) -> None:
+    report("topics: applied")
+
+
+def stop_all(stack: Stack) -> list[str]:
+    """Stop every service, then the sandbox they call; the names of what was stopped."""
+    running = [name for name in declared() if stack.processes.running(name)]
+    # All are asked before any is awaited: they drain side by side.
+    for name in running:
+        record = stack.processes.running(name)
+        if record:
+            os.kill(record.pid, signal.SIGTERM)
+    return [name for name in (*running, SANDBOX) if stack.processes.stop(name)]
+
+
+async def _start_sandbox(stack: Stack, report: Callable[[str], None]) -> dict[str, str]:
+    """Start the sandbox and ask it for the apps it made up: id -> secret."""
+    if not (ROOT / "services" / SANDBOX / "__main__.py").exists():
+        return {}
+    url = os.environ.get("SANDBOX_URL")
+    if not url:
+        if not stack.processes.running(SANDBOX):
+            port = stack.ports.get(SANDBOX)
+            command = [sys.executable, "-m", "services.sandbox", "--port", str(port)]
+            stack.processes.start(SANDBOX, command, port=port, folder=ROOT)
+        url = f"http://127.0.0.1:{stack.ports.known(SANDBOX)}"
+        await _await_ready(stack, SANDBOX, f"{url}/_sandbox/world")
+        report(f"sandbox: {url}")
+    async with httpx.AsyncClient(trust_env=False) as client:
+        world = (await client.get(f"{url}/_sandbox/world")).json()
+    return {app["id"]: app["secret"] for app in world["platforms"]["meta"]["apps"]}
+
+
+def _start_service(stack: Stack, name: str, values: Mapping[str, str]) -> None:
+    if stack.processes.running(name):
+        return
+    port = stack.ports.get(name)
+    given = {key: value for key, value in {**os.environ, **values}.items() if not key.endswith("_OWNER_DSN")}
+    # A service has no business with the owner's or the superuser's rights: what it is not given it cannot leak.
+    given.pop("POSTGRES_ADMIN_DSN", None)
+    given[f"{name.upper()}_PORT"] = str(port)
+    stack.processes.start(name, [sys.executable, "-m", f"services.{name}"], port=port, environment=given, folder=ROOT)
+
+
+async def _await_ready(stack: Stack, name: str, url: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    said = "nothing listens yet"
+    async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+        while time.monotonic() < deadline:
+            try:
+                answer = await client.get(url)
+                if answer.status_code == 200:
+                    return
+                said = f"{answer.status_code} {answer.text[:500]}"
+            except httpx.HTTPError as error:
+                said = repr(error)
+            if not stack.processes.running(name):
+                raise StartFailed(f"{name} ended while starting\n{stack.processes.log_tail(name)}")
+            await asyncio.sleep(0.05)
+    raise StartFailed(f"{name} is not ready: {said}\n{stack.processes.log_tail(name)}")
+
+
+def status(stack: Stack) -> list[dict[str, object]]:
+    """One entry per process that was ever started and not stopped: name, whether it runs, port, process number."""
+    entries: list[dict[str, object]] = []
+    for name in stack.processes.names():
+        record = stack.processes.recorded(name)
+        alive = stack.processes.running(name) is not None
+        if record:
+            entries.append(
+                json.loads(json.dumps({"name": name, "alive": alive, "port": record.port, "pid": record.pid}))
+            )
+    return entries
