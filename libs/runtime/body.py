@@ -112,7 +112,7 @@ def _malformed(error: orjson.JSONDecodeError) -> ProblemError:
 
 
 def _is_known(scope: Scope) -> bool:
-    return any(route.matches(scope)[0] is Match.FULL for route in scope["app"].router.routes)
+    return any(route.matches(dict(scope))[0] is Match.FULL for route in scope["app"].router.routes)
 
 
 def _looks_deep(body: bytes) -> bool:

@@ -29,7 +29,8 @@ class NamedCheck:
 class Health:
     """The checks of one process. Checks are added while it is built; `draining` is set by the frame."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, check_seconds: float = CHECK_SECONDS) -> None:
+        self._check_seconds = check_seconds
         self.draining = False
         self.parts: Collection[str] | None = None
         """Which parts run here; None: all."""
@@ -76,15 +77,15 @@ class Health:
 
     async def _failures(self, checks: list[NamedCheck]) -> dict[str, str]:
         active = [check for check in checks if check.part is None or self.parts is None or check.part in self.parts]
-        reasons = await asyncio.gather(*(_reason(check) for check in active))
+        reasons = await asyncio.gather(*(_reason(check, self._check_seconds) for check in active))
         return {check.name: reason for check, reason in zip(active, reasons, strict=True) if reason is not None}
 
 
-async def _reason(check: NamedCheck) -> str | None:
+async def _reason(check: NamedCheck, seconds: float) -> str | None:
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
+        async with asyncio.timeout(seconds):
             return await check.check()
     except TimeoutError:
-        return f"no answer within {CHECK_SECONDS:.0f} s"
+        return f"no answer within {seconds:g} s"
     except Exception as error:  # noqa: BLE001  whatever a check raises is its reason
         return safe_error(error, max_chars=200)

@@ -1,12 +1,14 @@
 """The HTTP edge of every service: one way to build the application, with its limits, problem documents and probes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
 
 from libs.runtime.auth import Authenticator
 from libs.runtime.body import BodyMiddleware
+from libs.runtime.documents import with_problems
 from libs.runtime.health import Health
 from libs.runtime.observe import ObserveMiddleware
 from libs.runtime.problems import ErrorMiddleware, add_problem_handlers
@@ -30,7 +32,7 @@ def create_app(
     `authenticator` is what `PrincipalDep` and `CallerDep` ask; without one only routes that need no key work.
     Every refusal is a problem document (RFC 9457); bodies are JSON and at most `max_body_bytes` long.
     """
-    app = FastAPI(
+    app = _Application(
         title=f"platformbus {service}",
         version="1",
         description=description,
@@ -51,6 +53,15 @@ def create_app(
     app.add_middleware(ErrorMiddleware)
     app.add_middleware(ObserveMiddleware, service=service)
     return app
+
+
+class _Application(FastAPI):
+    """Its document says what our refusals look like."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = with_problems(super().openapi())
+        return self.openapi_schema
 
 
 def probes(health: Health) -> APIRouter:

@@ -13,7 +13,7 @@ _configured: list[bool] = []
 
 @contextmanager
 def recorded_spans() -> Iterator[InMemorySpanExporter]:
-    """Give an exporter that holds exactly the spans that end inside the block.
+    """Give an exporter that holds exactly the spans that end inside the block; they can be read after it too.
 
     The SDK allows one provider per process, so every test shares this exporter.
     """
@@ -22,4 +22,3 @@ def recorded_spans() -> Iterator[InMemorySpanExporter]:
         _configured.append(True)
     _exporter.clear()
     yield _exporter
-    _exporter.clear()
