@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
+from fastapi.telemetry import TelemetryConfig
 
 from libs.runtime.auth import Authenticator
 from libs.runtime.body import BodyMiddleware
@@ -15,6 +16,8 @@ from libs.runtime.problems import ErrorMiddleware, add_problem_handlers
 from libs.telemetry.metrics import render_metrics
 
 DEFAULT_MAX_BODY_BYTES = 1_048_576
+# FastAPI's own would trace each request a second time and export the words of errors without redaction.
+_NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
 _NOT_CACHED = {"Cache-Control": "no-store"}
 
 
@@ -39,6 +42,7 @@ def create_app(
         openapi_url="/openapi.json",
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
+        telemetry=_NO_TELEMETRY,
         redirect_slashes=False,
         separate_input_output_schemas=False,
     )

@@ -226,6 +226,7 @@ async def test_a_request_is_measured_by_route_and_traced_under_its_caller() -> N
         async with client_of(APP) as client:
             await client.get("/v1/things/5", headers={"traceparent": PARENT})
             await client.get("/live")
+    assert [span.name for span in spans.get_finished_spans()] == ["GET /v1/things/{number}"]
     (span,) = spans.get_finished_spans()
     assert span.name == "GET /v1/things/{number}"
     assert span.context is not None
