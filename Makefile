@@ -43,19 +43,19 @@ check: install ## format, lint, types, imports, layout, generated documents, uni
 	$(BIN)/python -m pytest -q -m "$(UNIT)"
 
 test: check ## check, then every other test against real Postgres, Kafka and Valkey
-	@$(BIN)/python -m tests.support.run -m "db or kafka or e2e"
+	$(BIN)/python -m pytest -q -m "db or kafka or e2e" $(ARGS)
 
 test-db: install ## the tests that need Postgres (ARGS="-k name" narrows)
-	@$(BIN)/python -m tests.support.run -m "db and not kafka and not e2e" $(ARGS)
+	$(BIN)/python -m pytest -m "db and not kafka and not e2e" $(ARGS)
 
 test-kafka: install ## the tests that need Kafka
-	@$(BIN)/python -m tests.support.run -m "kafka and not e2e" $(ARGS)
+	$(BIN)/python -m pytest -m "kafka and not e2e" $(ARGS)
 
 e2e: install ## the tests that start the services as processes, and kill them
-	@$(BIN)/python -m tests.support.run -m "e2e" $(ARGS)
+	$(BIN)/python -m pytest -m e2e $(ARGS)
 
 soak: install ## the chaos test with 20,000 requests
-	@CHAOS_REQUESTS=20000 $(BIN)/python -m tests.support.run -m "e2e" -k chaos $(ARGS)
+	CHAOS_REQUESTS=20000 $(BIN)/python -m pytest -m e2e -k chaos -s $(ARGS)
 
 bench: install ## every benchmark, as ratios from one run
 	@$(BIN)/python -m benchmarks

@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+from collections.abc import Collection
 from pathlib import Path
 
 # Below the range that systems give to outgoing connections: nothing takes the port while its server is restarted.
@@ -26,7 +27,7 @@ class Ports:
         """
         port = self._known.get(name)
         if port is None or not is_free(port):
-            port = self._choose()
+            port = choose(taken=self._known.values())
             self._known[name] = port
             self._path.write_text(json.dumps(self._known, indent=1, sort_keys=True))
         return port
@@ -38,12 +39,14 @@ class Ports:
     def known(self, name: str) -> int | None:
         return self._known.get(name)
 
-    def _choose(self) -> int:
-        for _ in range(1000):
-            port = random.randrange(_FIRST, _LAST)  # noqa: S311 - not a secret
-            if port not in self._known.values() and is_free(port):
-                return port
-        raise OSError(f"no free port found between {_FIRST} and {_LAST}")
+
+def choose(taken: Collection[int] = ()) -> int:
+    """A port that is free now and not among those taken. Raises: OSError if there is none."""
+    for _ in range(1000):
+        port = random.randrange(_FIRST, _LAST)  # noqa: S311 - not a secret
+        if port not in taken and is_free(port):
+            return port
+    raise OSError(f"no free port found between {_FIRST} and {_LAST}")
 
 
 def is_free(port: int) -> bool:

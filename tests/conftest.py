@@ -1,0 +1,27 @@
+"""Shows the shared fixtures to every test; the code is in tests/support."""
+
+from tests.support.fixtures import (
+    asset_sync_database,
+    batcher_database,
+    databases,
+    empty_database,
+    ingest_database,
+    kafka_bootstrap,
+    postgres_admin_dsn,
+    servers,
+    topics,
+    valkey_url,
+)
+
+__all__ = [
+    "asset_sync_database",
+    "batcher_database",
+    "databases",
+    "empty_database",
+    "ingest_database",
+    "kafka_bootstrap",
+    "postgres_admin_dsn",
+    "servers",
+    "topics",
+    "valkey_url",
+]

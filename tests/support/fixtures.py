@@ -1,0 +1,85 @@
+"""The fixtures of real servers; `tests/conftest.py` shows them to every test."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from valkey.asyncio import Valkey
+
+from tests.support.databases import Databases, ServiceDatabase, TestDatabase
+from tests.support.servers import Servers
+from tests.support.topics import Topics
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The session's servers, each started by the first test that asks for its address."""
+    made = Servers()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_admin_dsn(servers: Servers) -> str:
+    """A superuser's address."""
+    return servers.postgres_admin_dsn
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(servers: Servers) -> str:
+    return servers.kafka_bootstrap
+
+
+@pytest.fixture
+async def valkey_url(servers: Servers) -> str:
+    """Valkey, empty."""
+    async with Valkey.from_url(servers.valkey_url) as client:
+        await client.flushdb()
+    return servers.valkey_url
+
+
+@pytest.fixture(scope="session")
+async def databases(postgres_admin_dsn: str) -> AsyncIterator[Databases]:
+    """Makes databases from templates migrated once per session: `await databases.create("ingest", "batcher")`."""
+    made = Databases(postgres_admin_dsn)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def empty_database(databases: Databases) -> AsyncIterator[TestDatabase]:
+    """Roles and empty schemas; nothing is migrated."""
+    database = await databases.create()
+    yield database
+    await databases.drop(database)
+
+
+@pytest.fixture
+async def ingest_database(databases: Databases) -> AsyncIterator[ServiceDatabase]:
+    """A database of this test's own, ingest migrated: `.owner_dsn`, `.worker_dsn`, `.api_dsn`, `.admin_dsn`."""
+    database = await databases.create("ingest")
+    yield ServiceDatabase("ingest", database)
+    await databases.drop(database)
+
+
+@pytest.fixture
+async def asset_sync_database(databases: Databases) -> AsyncIterator[ServiceDatabase]:
+    """The same for asset_sync."""
+    database = await databases.create("asset_sync")
+    yield ServiceDatabase("asset_sync", database)
+    await databases.drop(database)
+
+
+@pytest.fixture
+async def batcher_database(databases: Databases) -> AsyncIterator[ServiceDatabase]:
+    """The same for batcher."""
+    database = await databases.create("batcher")
+    yield ServiceDatabase("batcher", database)
+    await databases.drop(database)
+
+
+@pytest.fixture
+async def topics(kafka_bootstrap: str) -> AsyncIterator[Topics]:
+    """Makes topics of this test's own: `name = await topics.create("requests", partitions=3)`."""
+    made = Topics(kafka_bootstrap)
+    yield made
+    await made.close()
