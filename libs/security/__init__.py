@@ -1,0 +1,1 @@
+"""Sealed secrets, API keys, and who may do what."""
