@@ -1,7 +1,8 @@
 """The life of a service's process: start its parts, notice when one dies, drain in order, say how it ended.
 
-    signal -> readiness off -> intake stops (consumers, workers, jobs, http) -> work in flight ends, within the budget
-           -> relay publishes what that work appended, gives its leases back, flushes -> pools close -> exit 0
+    signal -> readiness off -> consumers, workers and jobs take nothing new and end what is in flight, within the budget
+           -> http closes, after the notice that load balancers need, and answers what is in flight
+           -> relay publishes what all that appended, gives its leases back, flushes -> pools close -> exit 0
 
 Exit codes: 0 drained; 1 a part died or could not start, or the budget ran out; 2 wrong arguments or settings;
 128 + n for a second signal n, which ends the process at once.
@@ -35,10 +36,9 @@ from libs.telemetry.tracing import configure_tracing, shutdown_tracing
 
 PartName = Literal["http", "consumers", "relay", "workers", "jobs"]
 PART_NAMES: tuple[PartName, ...] = get_args(PartName)
-_LAST: frozenset[PartName] = frozenset({"relay"})
-"""Parts that stop only when the others have ended, because they carry away what those leave behind."""
 RELAY_SECONDS = 10.0
 CLOSE_SECONDS = 10.0
+_WATCH = "loop watch"
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ async def run_service(
         died = await _until_signal_or_death(signals.first, running)
         service.health.draining = True
         _log.info("draining", extra={"budget_seconds": settings.drain_seconds, "died": died})
-        drained = await _drain(running, settings.drain_seconds)
+        drained = await _drain(running, settings)
     finally:
         await _close(service)
     code = 0 if drained and not died else 1
@@ -180,7 +180,7 @@ def _chosen_parts(service: ServiceApp, only: frozenset[PartName], watch: LoopWat
     app = service.app if "http" in only else create_app(service.name, routers=[], health=service.health)
     server = HttpServer(app, service.settings)
     parts.append(("http" if "http" in only else "probes", Part("http", server.run)))
-    parts.append(("loop watch", Part("http", watch.run)))
+    parts.append((_WATCH, Part("http", watch.run)))
     return parts
 
 
@@ -208,18 +208,26 @@ async def _until_signal_or_death(signalled: asyncio.Event, running: list[_Runnin
     return dead[0].part if dead else None
 
 
-async def _drain(running: list[_Running], budget_seconds: float) -> bool:
-    """Stop the parts in order; give whether all of them ended by themselves."""
-    first = [each for each in running if each.part not in _LAST]
-    last = [each for each in running if each.part in _LAST]
-    drained = await _stop(first, budget_seconds)
-    return await _stop(last, RELAY_SECONDS) and drained
+async def _drain(running: list[_Running], settings: ServiceSettings) -> bool:
+    """Stop the parts in order; give whether all of them ended by themselves.
+
+    http goes on while the workers end, so that `/ready` says what happens; the relay comes last, because it carries
+    away what the others leave behind.
+    """
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    edges, last = {"http", "probes"}, {"relay", _WATCH}
+    drained = await _stop([each for each in running if each.part not in edges | last], settings.drain_seconds)
+    await asyncio.sleep(max(0.0, settings.drain_notice_seconds - (loop.time() - started)))
+    left = max(1.0, settings.drain_seconds - (loop.time() - started))
+    drained = await _stop([each for each in running if each.part in edges], left) and drained
+    return await _stop([each for each in running if each.part in last], RELAY_SECONDS) and drained
 
 
 async def _stop(parts: list[_Running], budget_seconds: float) -> bool:
     for each in parts:
         each.stop.set()
-    tasks = {each.task: each for each in parts}
+    tasks = {each.task: each for each in parts if not each.task.done()}
     if not tasks:
         return True
     done, late = await asyncio.wait(tasks, timeout=budget_seconds)

@@ -27,6 +27,8 @@ class ServiceSettings(BaseSettings):
     otlp_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     drain_seconds: float = Field(default=20.0, ge=0.0, le=600.0)
     """How long work in flight may take to end after the first signal."""
+    drain_notice_seconds: float = Field(default=0.0, ge=0.0, le=120.0)
+    """How long http goes on at least after `/ready` began to fail, so that load balancers notice."""
     max_concurrent_requests: int = Field(default=256, ge=1, le=10_000)
     """HTTP connections and requests served at a time; more are answered 503."""
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=67_108_864)
