@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -82,13 +82,14 @@ async def migration_status(service: str, owner_dsn: str) -> MigrationStatus:
         await connection.close()
 
 
-def migration_files(service: str) -> tuple[Path, ...]:
+def migration_files(service: str, folders: Sequence[Path] | None = None) -> tuple[Path, ...]:
     """Every migration of the service in number order: the libraries' (0001 to 0099), then its own (0100 on).
 
     Raises: MigrationFailed on a name that is not `NNNN_words.sql` or a number used twice. dbmate would apply the first
     of two, fail on the second, and call both applied.
     """
-    files = sorted((path for folder in _folders(service) for path in folder.glob("*.sql")), key=lambda path: path.name)
+    within = _folders(service) if folders is None else folders
+    files = sorted((path for folder in within for path in folder.glob("*.sql")), key=lambda path: path.name)
     by_version: dict[str, Path] = {}
     for path in files:
         match = _FILE_NAME.fullmatch(path.name)

@@ -115,6 +115,7 @@ _AWAY_BY_WORDS: Final = (
     "connection was closed",
     "pool is clos",
     "underlying connection is closed",
+    "released back to the pool",  # what a lent connection says after the server ended it
 )
 
 
