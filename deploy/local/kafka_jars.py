@@ -54,7 +54,7 @@ def jars(report: Callable[[str], None]) -> list[Path]:
         done = 0
         paths: list[Path] = []
         with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
-            for path in pool.map(lambda entry: _checked(context, *entry), listed):
+            for path in pool.map(lambda entry: verified(_artifact(context, entry[1]), *entry), listed):
                 paths.append(path)
                 done += 1
                 if missing and done % 20 == 0:
@@ -82,8 +82,11 @@ def write_list() -> int:
     return len(coordinates)
 
 
-def _checked(context: Any, sha256: str, coordinate: str) -> Path:
-    artifact = _artifact(context, coordinate)
+def verified(artifact: Any, sha256: str, coordinate: str) -> Path:
+    """The artifact's file, if its bytes are the listed ones; what has other bytes is deleted, never used.
+
+    artifact: fetches, unless it is there, on `resolve()`. Raises: JarMismatch.
+    """
     found = ""
     # A second try, because a download that was cut short leaves a file that only looks finished.
     for _ in range(2):

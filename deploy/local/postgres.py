@@ -64,6 +64,7 @@ class Postgres:
         data = home / "data"
         if not (data / "PG_VERSION").exists():
             self._create(home, data, account)
+        _remove_stale_lock(data)
         self._run(home, data, account)
 
     def _run(self, home: Path, data: Path, account: Account | None) -> None:
@@ -87,7 +88,7 @@ class Postgres:
                 if time.monotonic() > deadline:
                     raise StartFailed(f"Postgres does not answer: {error}\n{self._processes.log_tail(NAME)}") from error
                 self._start_again_if_ended(deadline)
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.1)
             else:
                 await connection.close()
                 return
@@ -96,10 +97,9 @@ class Postgres:
         """Start once more while children of a killed server still hold its memory: Postgres then ends at once."""
         if self._processes.running(NAME):
             return
-        tail = self._processes.log_tail(NAME)
-        if "shared memory block" not in tail.splitlines()[-3:][0] + tail[-400:] or time.monotonic() > deadline:
-            raise StartFailed(f"Postgres ended while starting\n{tail}")
-        time.sleep(0.2)
+        end_of_log = self._processes.log_tail(NAME).splitlines()[-4:]
+        if not any("shared memory block" in line for line in end_of_log) or time.monotonic() > deadline:
+            raise StartFailed(f"Postgres ended while starting\n{self._processes.log_tail(NAME)}")
         self.start()
 
     def stop(self) -> bool:
@@ -159,6 +159,22 @@ class Postgres:
             raise StartFailed(f"initdb failed\n{self._processes.log_tail(NAME)}")
         with (data / "postgresql.conf").open("a") as settings:
             settings.write(_SETTINGS)
+
+
+def _remove_stale_lock(data: Path) -> None:
+    """Remove a killed server's lock file if its process number belongs to another program by now.
+
+    Postgres itself takes any living process of that number and user for the server.
+    """
+    lock = data / "postmaster.pid"
+    if not lock.exists() or not Path("/proc/self").exists():
+        return
+    try:
+        command = Path(f"/proc/{lock.read_text().splitlines()[0].strip()}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return
+    if str(data).encode() not in command:
+        lock.unlink()
 
 
 def _wheel() -> Path:

@@ -109,6 +109,7 @@ class Processes:
             return None
         if is_alive(record):
             return record
+        _collect(record)
         self.forget(name)
         return None
 
@@ -158,6 +159,11 @@ def end(record: Record, *, by: signal.Signals, patience_seconds: float) -> None:
             os.kill(record.pid, sent)
         if wait_for_end(record, patience):
             break
+    _collect(record)
+
+
+def _collect(record: Record) -> None:
+    """Take a dead child off the process table: others, like Postgres' lock file, would take it for alive."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(record.pid, os.WNOHANG)
 

@@ -1,0 +1,169 @@
+"""The embedded stack: nothing is lost when a server is killed, and a dead run's records deceive nobody."""
+
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from valkey.asyncio import Valkey
+
+from deploy.local import kafka_jars
+from deploy.local.ports import Ports
+from deploy.local.processes import Processes, Record, StartFailed, is_alive, start_time, wait_for_end
+from deploy.local.stack import Stack
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A stack of this module's own: it is killed here, and others use the session's."""
+    made = Stack(tmp_path_factory.mktemp("stack"), environment={}, heap_mb=256)
+    try:
+        await made.start(report=_say_nothing)
+        yield made
+    finally:
+        made.delete()
+
+
+def _say_nothing(_: str) -> None:
+    pass
+
+
+async def _killed_and_started(stack: Stack, name: str) -> tuple[Record, Record]:
+    """Kill the server with SIGKILL and start it again; its records before and after."""
+    before = stack.processes.running(name)
+    assert before is not None
+    os.kill(before.pid, signal.SIGKILL)
+    assert wait_for_end(before, 10)
+    await stack.start((name,), _say_nothing)
+    after = stack.processes.running(name)
+    assert after is not None
+    return before, after
+
+
+async def test_postgres_keeps_what_was_committed_when_it_is_killed(stack: Stack) -> None:
+    connection = await asyncpg.connect(stack.addresses().postgres_admin_dsn)
+    await connection.execute("CREATE TABLE kept (id int)")
+    await connection.execute("INSERT INTO kept VALUES (42)")
+    before, after = await _killed_and_started(stack, "postgres")
+    connection.terminate()
+    connection = await asyncpg.connect(stack.addresses().postgres_admin_dsn)
+    assert await connection.fetchval("SELECT id FROM kept") == 42
+    await connection.close()
+    assert (before.port, before.pid) != (after.port, after.pid)
+    assert before.port == after.port
+
+
+async def test_kafka_keeps_what_was_acknowledged_when_it_is_killed(stack: Stack) -> None:
+    bootstrap = stack.addresses().kafka_bootstrap
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic("kept", 1, 1)])
+    await admin.close()
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
+        for number in range(10):
+            await producer.send_and_wait("kept", str(number).encode())
+    before, after = await _killed_and_started(stack, "kafka")
+    async with AIOKafkaConsumer("kept", bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
+        values = [(await consumer.getone()).value for _ in range(10)]
+    assert values == [str(number).encode() for number in range(10)]
+    assert before.port == after.port
+
+
+async def test_valkey_keeps_what_was_set_when_it_is_killed(stack: Stack) -> None:
+    async with Valkey.from_url(stack.addresses().valkey_url) as client:
+        await client.set("kept", "yes")
+    before, after = await _killed_and_started(stack, "valkey")
+    async with Valkey.from_url(stack.addresses().valkey_url) as client:
+        assert await client.get("kept") == b"yes"
+    assert before.port == after.port
+
+
+async def test_starting_what_runs_changes_nothing(stack: Stack) -> None:
+    before = [stack.processes.running(name) for name in ("postgres", "kafka", "valkey")]
+    await stack.start(report=_say_nothing)
+    assert [stack.processes.running(name) for name in ("postgres", "kafka", "valkey")] == before
+
+
+async def test_an_address_in_the_environment_replaces_a_server(tmp_path: Path) -> None:
+    given = {"KAFKA_BOOTSTRAP_SERVERS": "broker:9092", "POSTGRES_ADMIN_DSN": "postgresql://a:b@db/x", "VALKEY_URL": "v"}
+    stack = Stack(tmp_path, environment=given)
+    await stack.start(report=_say_nothing)
+    assert stack.addresses().kafka_bootstrap == "broker:9092"
+    assert stack.processes.names() == []
+
+
+def test_a_record_whose_number_belongs_to_somebody_else_is_stale(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    record = Record(name="kafka", pid=os.getpid(), started="long ago", port=1)
+    (processes.run / "kafka.json").write_text(json.dumps(asdict(record)))
+    assert processes.running("kafka") is None
+    assert processes.stop("kafka") is False
+    assert start_time(os.getpid()) is not None
+
+
+def test_a_record_of_a_process_that_is_gone_is_stale(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    record = processes.start("short", ["true"], port=1)
+    assert wait_for_end(record, 10)
+    assert processes.running("short") is None
+    assert not (processes.run / "short.json").exists()
+
+
+def test_a_process_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    script = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); sys.stdin.read(); signal.pause()"
+    record = processes.start("stubborn", ["python3", "-c", script], port=1)
+    assert processes.stop("stubborn", patience_seconds=0.2)
+    assert not is_alive(record)
+
+
+async def test_a_start_that_fails_shows_the_end_of_the_log(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, environment={})
+    stack.postgres.start()
+    await stack.postgres.ready()
+    stack.postgres.stop()
+    home = (tmp_path / "postgres" / "home").read_text().strip() if os.geteuid() == 0 else str(tmp_path / "postgres")
+    with (Path(home) / "data" / "postgresql.conf").open("a") as settings:
+        settings.write("no_such_setting = 1\n")
+    try:
+        stack.postgres.start()
+        with pytest.raises(StartFailed, match="no_such_setting"):
+            await stack.postgres.ready()
+    finally:
+        stack.delete()
+
+
+def test_a_port_is_kept_until_somebody_else_listens_there(tmp_path: Path) -> None:
+    path = tmp_path / "ports.json"
+    first = Ports(path).get("kafka")
+    assert Ports(path).get("kafka") == first
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first))
+        other.listen()
+        assert Ports(path).get("kafka") != first
+
+
+def test_secrets_of_the_stack_are_its_owners_alone(stack: Stack) -> None:
+    assert (stack.folder / "passwords.json").stat().st_mode & 0o077 == 0
+    assert stack.processes.logs.stat().st_mode & 0o077 == 0
+
+
+def test_a_jar_with_other_bytes_than_listed_is_refused(tmp_path: Path) -> None:
+    class OneFile:
+        def resolve(self) -> Path:
+            path = tmp_path / "evil.jar"
+            path.write_bytes(b"something else")
+            return path
+
+    with pytest.raises(kafka_jars.JarMismatch, match="a:b:1"):
+        kafka_jars.verified(OneFile(), "0" * 64, "a:b:1")
+    assert not (tmp_path / "evil.jar").exists()
