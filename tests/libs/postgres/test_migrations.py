@@ -36,7 +36,8 @@ async def tables(dsn: str) -> set[str]:
         rows = await connection.fetch(
             "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind <> 'i'"
             " UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace"
-            " UNION ALL SELECT typname FROM pg_type WHERE typnamespace = current_schema()::regnamespace AND typtype = 'e'"
+            " UNION ALL SELECT typname FROM pg_type"
+            " WHERE typnamespace = current_schema()::regnamespace AND typtype = 'e'"
         )
     finally:
         await connection.close()
@@ -143,7 +144,8 @@ async def test_a_wrong_password_is_reported_without_the_password(empty_database:
 
 def test_merged_migrations_are_never_edited() -> None:
     """A new file: add its line (`sha256sum <path>`). A changed line: write a new migration instead."""
-    known = dict(reversed(line.split("  ", 1)) for line in CHECKSUMS.read_text().splitlines())
+    lines = [line.split("  ", 1) for line in CHECKSUMS.read_text().splitlines()]
+    known = {path: digest for digest, path in lines}
     found = {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in all_files()}
     missing = [f"{digest}  {path}" for path, digest in found.items() if path not in known]
     assert not missing, "add to migration_checksums.txt:\n" + "\n".join(missing)
