@@ -5,12 +5,13 @@ raised) before it appends, or passes `lock_key=True` where a key has no row of i
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
-from zlib import crc32
+
+from aiokafka.partitioner import murmur2
 
 from libs.events.envelope import Envelope, new_event_id
 from libs.events.model import Event
@@ -99,17 +100,18 @@ FROM (
 
 APPEND: Final = """
 INSERT INTO outbox (
-    shard, aggregatetype, aggregateid, type, payload, event_id, source, event_time,
+    shard, key_hash, aggregatetype, aggregateid, type, payload, event_id, source, event_time,
     subject, org_id, correlation_id, causation_id, version, idempotency_key, traceparent
 )
 SELECT
-    item.shard, item.aggregatetype, item.aggregateid, item.type, item.payload, item.event_id, item.source, item.event_time,
-    item.subject, item.org_id, item.correlation_id, item.causation_id, item.version, item.idempotency_key, item.traceparent
+    item.shard, item.key_hash, item.aggregatetype, item.aggregateid, item.type, item.payload, item.event_id, item.source,
+    item.event_time, item.subject, item.org_id, item.correlation_id, item.causation_id, item.version,
+    item.idempotency_key, item.traceparent
 FROM unnest(
-    $1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[],
-    $9::text[], $10::uuid[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::text[]
+    $1::smallint[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[],
+    $9::text[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::bigint[], $15::text[], $16::text[]
 ) WITH ORDINALITY AS item (
-    shard, aggregatetype, aggregateid, type, payload, event_id, source, event_time,
+    shard, key_hash, aggregatetype, aggregateid, type, payload, event_id, source, event_time,
     subject, org_id, correlation_id, causation_id, version, idempotency_key, traceparent, place
 )
 ORDER BY item.place
@@ -124,19 +126,26 @@ async def append_many(conn: Connection, items: Sequence[OutboxItem]) -> list[str
     if not items:
         return []
     rows = [_row(item) for item in items]
-    locked = [f"{row[1]}\n{row[2]}" for item, row in zip(items, rows, strict=True) if item.lock_key]
+    locked = [f"{row[2]}\n{row[3]}" for item, row in zip(items, rows, strict=True) if item.lock_key]
     if locked:
         await conn.fetch(LOCK_KEYS, locked)
     await conn.execute(APPEND, *map(list, zip(*rows, strict=True)))
-    return [row[5] for row in rows]
+    return [row[6] for row in rows]
 
 
-def shard_of(topic: str, key: str) -> int:
+@lru_cache(maxsize=16_384)
+def hash_of(key: str) -> int:
+    """Give the number that decides a key's partition, as Kafka's default partitioner (Java, aiokafka) computes it."""
+    return murmur2(key.encode()) & 0x7FFF_FFFF
+
+
+def shard_of(key_hash: int) -> int:
     """Give the shard of a key: stable for ever, since two relays must not work on one key."""
-    return crc32(f"{topic}\n{key}".encode()) % SHARDS
+    return key_hash % SHARDS
 
 
 _Row = tuple[
+    int,
     int,
     str,
     str,
@@ -161,15 +170,14 @@ def _row(item: OutboxItem) -> _Row:
     event_id = item.event_id or new_event_id()
     payload = None if item.event is None else item.event.model_dump_json().encode()
     correlation_id, causation_id, cause_traceparent = _cause(item, event_id)
-    with ExitStack() as stack:
-        stack.enter_context(
-            create_span(
-                topic.name, message_id=event_id, conversation_id=correlation_id, cause_traceparent=cause_traceparent
-            )
-        )
+    with create_span(
+        topic.name, message_id=event_id, conversation_id=correlation_id, cause_traceparent=cause_traceparent
+    ):
         traceparent = current_traceparent() or cause_traceparent
+    key_hash = hash_of(item.key)
     row = (
-        shard_of(topic.name, item.key),
+        shard_of(key_hash),
+        key_hash,
         topic.name,
         item.key,
         event_type,
@@ -217,9 +225,9 @@ def _wire_time(moment: datetime) -> str:
 
 
 def _check_size(row: _Row, topic: Topic) -> None:
-    payload = row[4]
+    payload = row[5]
     size = (len(payload) if payload else 0) + sum(len(part) for part in row if isinstance(part, str))
     if size + RECORD_OVERHEAD_BYTES > topic.max_message_bytes:
         raise MessageTooLarge(
-            f"{row[3]} for {topic.name} has {size} bytes, the topic takes {topic.max_message_bytes}; split it into parts"
+            f"{row[4]} for {topic.name} has {size} bytes, the topic takes {topic.max_message_bytes}; split it into parts"
         )

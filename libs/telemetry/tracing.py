@@ -32,6 +32,7 @@ __all__ = [
     "shutdown_tracing",
     "start_span",
     "traceparent_of",
+    "tracing_is_on",
 ]
 
 _tracer = trace.get_tracer("platformbus")
@@ -62,6 +63,11 @@ def configure_tracing(
         _provider.add_span_processor(_batched(_otlp_exporter(otlp_endpoint)))
     elif spans_file is not None:
         _provider.add_span_processor(_batched(SpanFileExporter(spans_file)))
+
+
+def tracing_is_on() -> bool:
+    """Whether spans of this process go anywhere, so that hot paths can leave out what only spans need."""
+    return _provider is not None
 
 
 def shutdown_tracing() -> None:

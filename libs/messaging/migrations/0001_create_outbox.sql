@@ -5,6 +5,7 @@ SET LOCAL lock_timeout = '3s';
 CREATE TABLE outbox (
     id bigint GENERATED ALWAYS AS IDENTITY,
     shard smallint NOT NULL,
+    key_hash integer NOT NULL,
     aggregatetype text NOT NULL,
     aggregateid text NOT NULL,
     type text NOT NULL,
@@ -30,7 +31,8 @@ CREATE TABLE outbox (
 
 COMMENT ON TABLE outbox IS 'a superset of the columns of Debezium''s outbox event router';
 COMMENT ON COLUMN outbox.id IS 'order of a key, because the key''s row or advisory lock is held before the insert; not order of commit';
-COMMENT ON COLUMN outbox.shard IS 'stable hash of topic and key; one relay at a time works on a shard';
+COMMENT ON COLUMN outbox.shard IS 'from the hash of the key; one relay at a time works on a shard';
+COMMENT ON COLUMN outbox.key_hash IS 'murmur2 of the key as Kafka''s default partitioner has it, made by the many writers instead of the one relay';
 COMMENT ON COLUMN outbox.aggregatetype IS 'the topic';
 COMMENT ON COLUMN outbox.aggregateid IS 'the record''s key';
 COMMENT ON COLUMN outbox.payload IS 'the record''s value as it goes out; null is a tombstone';
