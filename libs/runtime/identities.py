@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from libs.events.ingest_identities import ApiKey, Organization, Producer
-from libs.events.model import EVENT_TYPES
+from libs.events.topics import EVENTS
 from libs.messaging.messages import Message, Route
 from libs.postgres import Connection
 from libs.security.identities import apply_identity, remove_identity
@@ -22,6 +22,6 @@ async def on_identities(connection: Connection, messages: Sequence[Message]) -> 
         version = message.envelope.version
         assert version is not None, "the consume loop dead-letters state without a version"
         if message.data is None:
-            await remove_identity(connection, EVENT_TYPES[message.envelope.type], message.key, version)
+            await remove_identity(connection, EVENTS[message.envelope.type], message.key, version)
         else:
             await apply_identity(connection, message.data, version)
