@@ -31,7 +31,7 @@ RECENT_DAYS = 2
 """A reannouncement takes what changed in this time, unless all is asked for."""
 
 Reannounce = Callable[[Connection, datetime | None], Awaitable[int]]
-"""Appends again the current state, or tombstone, of every key that changed since then (None: of all); returns a count."""
+"""Appends again the current state, or tombstone, of each key that changed since then (None: of all); gives how many."""
 
 _log = logging.getLogger(__name__)
 
