@@ -23,10 +23,11 @@ Where claims are made per group (a connection, say), put the group's column firs
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
+_ORDER: Final = re.compile(r"[a-z_][a-z0-9_]*(?: ASC| DESC)?(?:, [a-z_][a-z0-9_]*(?: ASC| DESC)?)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,15 @@ class QueueTable:
     running: str = "running"
     done: str = "completed"
     failed: str = "failed"
-    order_by: str = field(default="priority, due_at, id")
+    order_by: str = "priority, due_at, id"
 
     def __post_init__(self) -> None:
         names = (self.table, self.id_column, self.id_type, self.waiting, self.running, self.done, self.failed)
-        for name in (*names, *(part.split()[0] for part in self.order_by.split(", "))):
+        for name in names:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a plain name of a table, column or status")
+        if not _ORDER.fullmatch(self.order_by):
+            raise ValueError(f"{self.order_by!r} is not a plain list of columns")
 
     @property
     def take_lease(self) -> str:
