@@ -13,6 +13,7 @@ import httpx
 
 from libs.http.limits import CappedTransport
 from libs.http.ssrf import AddressPolicy, GuardedTransport, Resolver, resolve
+from libs.http.traced import TracedTransport
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 USER_AGENT = "platformbus/1"
@@ -49,7 +50,7 @@ def new_client(
         limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=20, keepalive_expiry=15.0),
     )
     client = httpx.AsyncClient(
-        transport=CappedTransport(transport, max_response_bytes=max_response_bytes),
+        transport=TracedTransport(CappedTransport(transport, max_response_bytes=max_response_bytes)),
         timeout=httpx.Timeout(
             connect=connect_timeout_seconds,
             read=read_timeout_seconds,

@@ -78,16 +78,16 @@ def call_span(
     )
 
 
-def http_client_span(method: str, *, host: str, port: int | None, template: str) -> AbstractContextManager[Span]:
-    """Open the span of one outgoing HTTP request; `template` is the path without ids and without its query."""
+def http_client_span(method: str, *, host: str, port: int | None, path: str) -> AbstractContextManager[Span]:
+    """Open the span of one outgoing HTTP request; `path` comes without its query, which may carry a token."""
     attributes: dict[str, AttributeValue] = {
         "http.request.method": method,
         "server.address": host,
-        "url.template": template,
+        "url.path": path,
     }
     if port is not None:
         attributes["server.port"] = port
-    return start_span(f"{method} {template}", SpanKind.CLIENT, attributes=attributes)
+    return start_span(method, SpanKind.CLIENT, attributes=attributes)
 
 
 def http_server_span(method: str, path: str, traceparent: str | None) -> AbstractContextManager[Span]:
