@@ -1,1 +1,1 @@
-"""Events between Postgres and Kafka: outbox and relay on the way out, consumer and inbox on the way in, dead letters beside."""
+"""Events between Postgres and Kafka: outbox and relay on the way out, consumer and inbox on the way in."""

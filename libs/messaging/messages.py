@@ -25,8 +25,8 @@ class Message:
 Handler = Callable[[Connection, Sequence[Message]], Awaitable[None]]
 """Handles messages inside the poll's transaction: no network call, no commit, no swallowed database error.
 
-A key's messages come in order. Of a state topic only the newest record of a key in the poll comes. A handler may be called
-more than once per poll, and again for single messages in savepoints when a batch failed.
+A key's messages come in order. Of a state topic only the newest record of a key in the poll comes. A handler may be
+called more than once per poll, and again for single messages in savepoints when a batch failed.
 """
 
 

@@ -2,12 +2,16 @@
 
 from libs.telemetry.metrics import SIZE_BUCKETS, counter, gauge, histogram
 
-PENDING_ROWS = gauge("outbox_pending_rows", "Events that wait for the relay, of a held shard, counted up to 20,000", ["shard"])
+PENDING_ROWS = gauge(
+    "outbox_pending_rows", "Events that wait for the relay, of a held shard, counted up to 20,000", ["shard"]
+)
 OLDEST_PENDING_AGE_SECONDS = gauge(
     "outbox_oldest_pending_age_seconds", "Age of the event that waits longest in the held shards; 0 when none waits"
 )
 PUBLISHED = counter("outbox_published_total", "Events that Kafka acknowledged", ["topic"])
-PUBLISH_FAILURES = counter("outbox_publish_failures_total", "Sends that Kafka refused or that ran out of time", ["error"])
+PUBLISH_FAILURES = counter(
+    "outbox_publish_failures_total", "Sends that Kafka refused or that ran out of time", ["error"]
+)
 PUBLISH_SECONDS = histogram("outbox_publish_seconds", "From reading a batch to its deletion")
 BATCH_ROWS = histogram("outbox_batch_rows", "Events of one read of the pending set", buckets=SIZE_BUCKETS)
 BLOCKED_KEYS = gauge("outbox_blocked_keys", "Keys that wait because the broker refuses their next event")
@@ -16,10 +20,14 @@ LEASE_HELD = gauge("relay_shard_lease_held", "1 while this process owns the shar
 POLL_RECORDS = histogram("consumer_poll_records", "Records of one poll that brought any", buckets=SIZE_BUCKETS)
 POLL_SECONDS = histogram("consumer_poll_seconds", "From a poll's records to their committed offsets")
 RECORDS = counter("consumer_records_total", "Records by how they ended", ["topic", "outcome"])
-LAG_MESSAGES = gauge("consumer_lag_messages", "Records of an assigned partition that are not handled yet", ["topic", "partition"])
+LAG_MESSAGES = gauge(
+    "consumer_lag_messages", "Records of an assigned partition that are not handled yet", ["topic", "partition"]
+)
 PARTITION_STOPPED = gauge(
     "consumer_partition_stopped", "1 while a failing record holds back its partition", ["topic", "partition"]
 )
 FAILURES = counter("consumer_failures_total", "Failed attempts at a record or a poll", ["kind"])
 REBUILDS = counter("consumer_rebuilds_total", "Consumers thrown away after an error", ["error"])
-OFFSET_COMMIT_FAILURES = counter("consumer_offset_commit_failures_total", "Commits of offsets that failed; the inbox makes up for it")
+OFFSET_COMMIT_FAILURES = counter(
+    "consumer_offset_commit_failures_total", "Commits of offsets that failed; the inbox makes up for it"
+)

@@ -1,9 +1,11 @@
 """The way out of a transaction: an event is published by appending it beside the state that it speaks of.
 
-Nothing writes to Kafka any other way. What makes the order of a key: the caller holds the key's own row locked (its version
-raised) before it appends, or passes `lock_key=True` where a key has no row of its own.
+Nothing writes to Kafka any other way. What makes the order of a key: the caller holds the key's own row locked (its
+version raised) before it appends, or passes `lock_key=True` where a key has no row of its own.
 """
 
+import json
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,9 +70,10 @@ async def append(
 ) -> str:
     """Append one event to the outbox of the open transaction and return its id.
 
-    `event=None` with `event_type` is the tombstone of a state topic. `version` is needed on state topics, tombstones too, and
-    must never start again for a key. `causation` is the event that is answered: its correlation and trace go on.
-    `lock_key` takes the key's advisory lock until the transaction ends; without it the caller holds the key's row.
+    `event=None` with `event_type` is the tombstone of a state topic. `version` is needed on state topics, tombstones
+    too, and must never start again for a key. `causation` is the event that is answered: its correlation and trace
+    go on. `lock_key` takes the key's advisory lock until the transaction ends; without it the caller holds the key's
+    row.
     Raises: MessageTooLarge; ValueError for what the topic's declaration does not allow.
     """
     item = OutboxItem(
@@ -104,8 +107,8 @@ INSERT INTO outbox (
     subject, org_id, correlation_id, causation_id, version, idempotency_key, traceparent
 )
 SELECT
-    item.shard, item.key_hash, item.aggregatetype, item.aggregateid, item.type, item.payload, item.event_id, item.source,
-    item.event_time, item.subject, item.org_id, item.correlation_id, item.causation_id, item.version,
+    item.shard, item.key_hash, item.aggregatetype, item.aggregateid, item.type, item.payload, item.event_id,
+    item.source, item.event_time, item.subject, item.org_id, item.correlation_id, item.causation_id, item.version,
     item.idempotency_key, item.traceparent
 FROM unnest(
     $1::smallint[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[],
@@ -136,7 +139,7 @@ async def append_many(conn: Connection, items: Sequence[OutboxItem]) -> list[str
 @lru_cache(maxsize=16_384)
 def hash_of(key: str) -> int:
     """Give the number that decides a key's partition, as Kafka's default partitioner (Java, aiokafka) computes it."""
-    return murmur2(key.encode()) & 0x7FFF_FFFF
+    return int(murmur2(key.encode())) & 0x7FFF_FFFF
 
 
 def shard_of(key_hash: int) -> int:
@@ -229,5 +232,56 @@ def _check_size(row: _Row, topic: Topic) -> None:
     size = (len(payload) if payload else 0) + sum(len(part) for part in row if isinstance(part, str))
     if size + RECORD_OVERHEAD_BYTES > topic.max_message_bytes:
         raise MessageTooLarge(
-            f"{row[4]} for {topic.name} has {size} bytes, the topic takes {topic.max_message_bytes}; split it into parts"
+            f"{row[4]} has {size} bytes, topic {topic.name} takes {topic.max_message_bytes}; split it into parts"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RawCopy:
+    """A record that goes out with exactly these headers and value: the copy of a dead letter."""
+
+    topic: str
+    key: str
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    source: str
+
+
+APPEND_COPIES: Final = """
+INSERT INTO outbox (
+    shard, key_hash, aggregatetype, aggregateid, type, payload, event_id, source, event_time, raw_headers
+)
+SELECT copy.shard, copy.key_hash, copy.topic, copy.key, 'copy', copy.payload, copy.event_id, copy.source, copy.at,
+copy.headers
+FROM unnest(
+    $1::smallint[], $2::integer[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::bytea[]
+) WITH ORDINALITY AS copy (shard, key_hash, topic, key, payload, event_id, source, at, headers, place)
+ORDER BY copy.place
+"""
+
+
+async def append_copies(conn: Connection, copies: Sequence[RawCopy]) -> None:
+    """Append untouched copies of records, in the given order."""
+    if not copies:
+        return
+    at = _wire_time(datetime.now(UTC))
+    rows = [
+        (
+            shard_of(hash_of(copy.key)),
+            hash_of(copy.key),
+            copy.topic,
+            copy.key,
+            copy.value,
+            new_event_id(),
+            copy.source,
+            at,
+            _raw_headers(copy.headers),
+        )
+        for copy in copies
+    ]
+    await conn.execute(APPEND_COPIES, *map(list, zip(*rows, strict=True)))
+
+
+def _raw_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
+    pairs = [(name, None if value is None else b64encode(value).decode()) for name, value in headers]
+    return json.dumps(pairs).encode()

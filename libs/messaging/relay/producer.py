@@ -1,6 +1,7 @@
-"""The relay's way to Kafka: an idempotent producer, batches made by hand, and the acknowledged prefix of each partition.
+"""The relay's way to Kafka: an idempotent producer, batches made by hand, the acknowledged prefix of each partition.
 
-aiokafka's `send()` per record halves the relay (benchmarks/relay.py compares), so records go into batches of our own making.
+aiokafka's `send()` per record halves the relay (benchmarks/relay.py compares), so records go into batches of our own
+making.
 """
 
 import asyncio
@@ -82,7 +83,7 @@ class Outgoing:
             lane.rows.append(row)
 
 
-def _headers(row: Record) -> list[tuple[str, bytes | None]]:
+def _headers(row: Any) -> list[tuple[str, bytes | None]]:
     if row[RAW_HEADERS] is not None:
         return [(name, None if value is None else b64decode(value)) for name, value in json.loads(row[RAW_HEADERS])]
     pairs = [pair for pair in zip(HEADER_NAMES, row[FIRST_HEADER:], strict=True) if pair[1] is not None]

@@ -1,9 +1,10 @@
 """The relay: pending rows per shard, ordered by id, to Kafka, and out of the table once acknowledged.
 
-Why it loses and inverts nothing: it asks for what is pending, never for what is after the last id seen, because a lower id may
-commit later. A shard has one owner at a time. Of a partition, a batch is sent only when the one before it is acknowledged, and
-exactly the acknowledged rows are deleted; so whatever is sent again, by this relay or by the next owner, starts at the first
-pending row of each key. After any failed send the producer is thrown away and the rows are read again.
+Why it loses and inverts nothing: it asks for what is pending, never for what is after the last id seen, because a
+lower id may commit later. A shard has one owner at a time. Of a partition, a batch is sent only when the one before
+it is acknowledged, and exactly the acknowledged rows are deleted; so whatever is sent again, by this relay or by the
+next owner, starts at the first pending row of each key. After any failed send the producer is thrown away and the
+rows are read again.
 """
 
 import asyncio
@@ -88,7 +89,7 @@ def _leaves(error: Exception) -> Iterator[Exception]:
 
 
 def _backoff_seconds(failures: int) -> float:
-    longest = min(_MAX_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 10))
+    longest: float = min(_MAX_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 10))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
 
 

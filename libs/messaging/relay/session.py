@@ -1,4 +1,4 @@
-"""One stretch of a relay's work with one producer: it ends at the first failed send, at an error, or when told to stop."""
+"""A stretch of a relay's work with one producer: it ends at the first failed send, at an error, or when told to."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class Session:
-    """Leases, a producer, one connection that reads, one that keeps the leases, and one per group of shards in flight."""
+    """Leases, a producer, a connection that reads, one that keeps the leases, and one per group of shards in flight."""
 
     def __init__(
         self, dsn: str, kafka: KafkaSettings, service: str, options: RelayOptions, knowledge: Knowledge, owner: str
@@ -114,7 +114,7 @@ class Session:
     async def _dispatch(
         self, stop: asyncio.Event, group: asyncio.TaskGroup, sending: "set[asyncio.Task[None]]"
     ) -> None:
-        """Read free shards and hand what they hold to a task each time; sleep a little longer each time nothing waits."""
+        """Read free shards and hand what they hold to a task; sleep a little longer each time nothing waits."""
         nap = self._options.poll_min_seconds
         while not stop.is_set() and not self._broken:
             epochs = self._next_shards()
@@ -202,7 +202,9 @@ class Session:
             if deleted < len(ids):
                 logger.warning("%d events were sent, but another relay has their shard now", len(ids) - deleted)
             for lane in lanes:
-                metrics.PUBLISHED.labels(lane.topic).inc(sum(len(rows) for _, rows in lane.batches[: lane.acknowledged]))
+                metrics.PUBLISHED.labels(lane.topic).inc(
+                    sum(len(rows) for _, rows in lane.batches[: lane.acknowledged])
+                )
         failed = [lane for lane in lanes if lane.error is not None]
         for lane in failed:
             await self._note_failure(connection, lane)
@@ -233,7 +235,7 @@ class Session:
 
 
 def _within(rows: Sequence[Record], budget: int) -> tuple[Sequence[Record], list[Record]]:
-    """Cut each shard's rows where values that must be fetched apart exceed the budget; give the rest, and the large ones."""
+    """Cut each shard's rows where values fetched apart exceed the budget; give the rest, and the large ones."""
     if all(row[SIZE] is None or row[SIZE] <= store.LARGE_BYTES for row in rows):
         return rows, []
     kept, large, cut, spent = [], [], set(), 0

@@ -14,7 +14,7 @@ _MARGIN: Final = 0.75
 
 
 class Shards:
-    """The leases of all shards. A shard is ours only until a moment on the monotonic clock, which a frozen process outlives."""
+    """The leases of all shards. A shard is ours until a moment on the monotonic clock, which a freeze does not stop."""
 
     def __init__(self, owner: str, lease_seconds: float) -> None:
         self.owner = owner

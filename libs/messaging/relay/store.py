@@ -11,7 +11,8 @@ from libs.postgres import Connection, Record
 
 LEASE_PREFIX: Final = "relay/"
 
-# The outbox is empty when a statement is planned: without these the plan for an empty table stays, and halves the relay.
+# The outbox is empty when a statement is planned: without these the plan for an empty table stays, and halves the
+# relay.
 _SESSION: Final = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
@@ -104,7 +105,7 @@ COUNT_BLOCKED_KEYS: Final = "SELECT count(*) FROM outbox_blocked_keys"
 
 MEASURE: Final = """
 SELECT mine.shard,
-    (SELECT count(*) FROM (SELECT FROM outbox WHERE shard = mine.shard LIMIT 20000) AS some) AS pending,
+    (SELECT count(*) FROM (SELECT FROM outbox WHERE shard = mine.shard LIMIT 20000) AS head) AS pending,
     (SELECT created_at FROM outbox WHERE shard = mine.shard ORDER BY id LIMIT 1) AS oldest_at,
     clock_timestamp() AS now
 FROM unnest($1::smallint[]) AS mine (shard)

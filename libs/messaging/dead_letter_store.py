@@ -1,0 +1,133 @@
+"""The table of dead letters, and the copies on `<service>.dead_letters`: records as they came, why, where and when."""
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from libs.events.envelope import new_event_id
+from libs.messaging.outbox import RawCopy, append_copies
+from libs.messaging.records import RawRecord
+from libs.postgres import Connection, Record
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that did not fit its contract when it came."""
+
+    id: UUID
+    consumer: str
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    reason: str
+    status: str
+    created_at: datetime
+    ended_at: datetime | None
+    note: str | None
+
+
+KEEP: Final = """
+INSERT INTO dead_letters (id, consumer, topic, partition, record_offset, key, value, headers, reason)
+SELECT letter.id, $1, letter.topic, letter.partition, letter.record_offset, letter.key, letter.value, letter.headers,
+letter.reason
+FROM unnest($2::uuid[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $7::bytea[], $8::jsonb[], $9::text[])
+    AS letter (id, topic, partition, record_offset, key, value, headers, reason)
+ON CONFLICT (consumer, topic, partition, record_offset) DO NOTHING
+RETURNING id
+"""
+
+
+async def keep(conn: Connection, consumer: str, letters: Sequence[tuple[RawRecord, str]]) -> int:
+    """Store records with their reasons, and a copy of each in the outbox; one that was stored before is left alone."""
+    ids = [UUID(new_event_id()) for _ in letters]
+    rows = await conn.fetch(
+        KEEP,
+        consumer,
+        ids,
+        [record.topic for record, _ in letters],
+        [record.partition for record, _ in letters],
+        [record.offset for record, _ in letters],
+        [record.key for record, _ in letters],
+        [record.value for record, _ in letters],
+        [json.dumps(_encoded(record.headers)) for record, _ in letters],
+        [reason for _, reason in letters],
+    )
+    new = {row["id"] for row in rows}
+    copies = [
+        _copy(consumer, letter_id, *letter) for letter_id, letter in zip(ids, letters, strict=True) if letter_id in new
+    ]
+    await append_copies(conn, copies)
+    return len(new)
+
+
+def _encoded(headers: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, str | None]]:
+    # U+0000 cannot be stored in jsonb, not even in the name of a header.
+    return [
+        (name.replace("\x00", "\ufffd"), None if value is None else b64encode(value).decode())
+        for name, value in headers
+    ]
+
+
+def _copy(consumer: str, letter_id: UUID, record: RawRecord, reason: str) -> RawCopy:
+    ours = [
+        ("dl_id", str(letter_id)),
+        ("dl_reason", reason),
+        ("dl_consumer", consumer),
+        ("dl_topic", record.topic),
+        ("dl_partition", str(record.partition)),
+        ("dl_offset", str(record.offset)),
+        ("dl_at", datetime.now(UTC).isoformat()),
+    ]
+    return RawCopy(
+        topic=f"{consumer}.dead_letters",
+        key=(record.key or b"").decode("utf-8", "replace").replace("\x00", "\ufffd"),
+        value=record.value,
+        headers=[*record.headers, *((name, text.encode()) for name, text in ours)],
+        source=consumer,
+    )
+
+
+_COLUMNS: Final = """
+    id, consumer, topic, partition, record_offset, key, value, headers, reason, status, created_at, ended_at, note
+"""
+LIST_OPEN: Final = f"SELECT {_COLUMNS} FROM dead_letters WHERE status = 'open' ORDER BY created_at, id LIMIT $1"  # noqa: S608
+GET: Final = f"SELECT {_COLUMNS} FROM dead_letters WHERE id = $1"  # noqa: S608
+LOCK: Final = f"SELECT {_COLUMNS} FROM dead_letters WHERE id = $1 FOR UPDATE"  # noqa: S608
+END: Final = "UPDATE dead_letters SET status = $2, note = $3, ended_at = now() WHERE id = $1 AND status = 'open'"
+
+
+async def list_open(conn: Connection, *, limit: int = 50) -> list[DeadLetter]:
+    """Give open dead letters, oldest first."""
+    return [_letter(row) for row in await conn.fetch(LIST_OPEN, limit)]
+
+
+async def get(conn: Connection, letter_id: UUID) -> DeadLetter | None:
+    """Give one dead letter, whatever became of it."""
+    row = await conn.fetchrow(GET, letter_id)
+    return _letter(row) if row else None
+
+
+async def lock(conn: Connection, letter_id: UUID) -> DeadLetter | None:
+    """Give one dead letter and keep others from ending it until this transaction has."""
+    row = await conn.fetchrow(LOCK, letter_id)
+    return _letter(row) if row else None
+
+
+async def end(conn: Connection, letter_id: UUID, status: str, note: str | None) -> None:
+    """Close an open dead letter as `redriven` or `dropped`."""
+    await conn.execute(END, letter_id, status, note)
+
+
+def _letter(row: Record) -> DeadLetter:
+    pairs: list[tuple[str, str | None]] = json.loads(row["headers"])
+    headers = tuple((name, None if value is None else b64decode(value)) for name, value in pairs)
+    fields: dict[str, Any] = dict(row.items())
+    fields["offset"] = fields.pop("record_offset")
+    return DeadLetter(**(fields | {"headers": headers}))
