@@ -1,6 +1,7 @@
-"""The platforms, written out: adding one is a folder, a line in `PlatformName` and a line here."""
+"""The platforms, written out: adding one is a folder, a line in `PlatformName` and a line in each part here."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import httpx
@@ -11,16 +12,30 @@ from libs.platforms.meta.settings import MetaSettings
 from libs.vocabulary import PlatformName
 
 
-def build_platforms(
-    http: httpx.AsyncClient | None, *, meta_settings: MetaSettings | None = None
-) -> Mapping[PlatformName, Platform]:
-    """Give every platform, ready to use; read its settings from the environment where none are given.
+@dataclass(frozen=True, slots=True)
+class PlatformSettings:
+    """Every platform's own settings; made in `app.py`, it reads the environment for those that are not given."""
 
-    Without an HTTP client only what does no I/O works (`batching.plan`, `batching.quota_uses`). The client's owner
+    meta: MetaSettings = field(default_factory=MetaSettings)
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """Addresses that an HTTP client for the platforms must be allowed to reach, also when they are local."""
+        return (self.meta.graph_url,)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Secrets to be hidden wherever they turn up."""
+        return tuple(secret.get_secret_value() for secret in self.meta.app_secrets.values())
+
+
+def build_platforms(
+    http: httpx.AsyncClient | None, settings: PlatformSettings | None = None
+) -> Mapping[PlatformName, Platform]:
+    """Give every platform, ready to use.
+
+    Without an HTTP client only what does no I/O works (`batching.plan`, `batching.quota_uses`). The client's builder
     closes it.
     """
-    return MappingProxyType(
-        {
-            PlatformName.META: meta.build_platform(http, meta_settings or MetaSettings()),
-        }
-    )
+    settings = settings or PlatformSettings()
+    return MappingProxyType({PlatformName.META: meta.build_platform(http, settings.meta)})

@@ -1,0 +1,1 @@
+"""What the batcher does: asking, claiming, calling, settling, and what operators do."""
