@@ -178,7 +178,7 @@ async def _send(deps: Deps, batch: Batch) -> Report:
     first = batch.traceparents[0] if batch.traceparents else None
     with start_span(
         f"call {batch.platform.value}",
-        SpanKind.CLIENT,
+        SpanKind.INTERNAL,
         parent_traceparent=first,
         links=links_to(batch.traceparents[1:]),
         attributes={

@@ -1,5 +1,6 @@
 """What an operator sets for the batcher: `BATCHER_*`, and under their old names `PLATFORM_BATCH_*`."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, create_model, field_validator, model_validator
@@ -17,6 +18,10 @@ class BatcherSettings(ServiceSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", validation_alias=AliasChoices("BATCHER_LOG_LEVEL", "PLATFORM_BATCH_LOG_LEVEL")
     )
+    valkey_url: str = Field(validation_alias="VALKEY_URL", pattern=r"^(valkey|valkeys|redis|rediss|unix)://")
+    """The limiter's books."""
+    kek_file: Path = Field(validation_alias="SECRETS_KEK_FILE")
+    """Key-encryption keys that open the connections' tokens."""
     enabled: bool = Field(default=True, validation_alias=AliasChoices("BATCHER_ENABLED", "PLATFORM_BATCH_ENABLED"))
     """False: asks are queued and none is sent, on any platform."""
     log_requests: bool = Field(

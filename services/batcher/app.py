@@ -1,0 +1,145 @@
+"""Composition root: settings -> pools, platforms, limiter, keys -> handlers and parts; nothing else builds things."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Literal
+from uuid import uuid4
+
+from libs.http.client import new_client
+from libs.jobs import Scheduler
+from libs.messaging.consumer import Consumer
+from libs.messaging.relay import Relay
+from libs.messaging.settings import KafkaSettings
+from libs.platforms.registry import PlatformSettings, build_platforms
+from libs.postgres import Database
+from libs.quota.limiter import Limiter
+from libs.runtime.admin import AdminDeps, admin_router
+from libs.runtime.auth import Authenticator
+from libs.runtime.checks import database_answers, schema_migrated
+from libs.runtime.health import Health
+from libs.runtime.http import create_app
+from libs.runtime.service import Part, ServiceApp, hide_settings
+from libs.security.sealing import KeyRing
+from libs.telemetry.redaction import register_secret
+from libs.vocabulary import PlatformName
+from libs.work_queue import Worker
+from services.batcher import __doc__ as card
+from services.batcher.api import ApiDeps, build_routers
+from services.batcher.handlers import Deps, jobs, keep_measuring, on_due_calls, routes
+from services.batcher.settings import BatcherSettings, PlatformSwitches
+from services.batcher.usecases.settling import Limits
+
+SERVICE = "batcher"
+DAY_SECONDS = 86_400.0
+POLL_AGE_LIMIT_SECONDS = 90.0
+
+
+async def build() -> ServiceApp:
+    """Read the settings and build the service; nothing runs yet."""
+    settings, kafka, platform_settings = BatcherSettings(), KafkaSettings(), PlatformSettings()
+    hide_settings(kafka)
+    for secret in platform_settings.secrets:
+        register_secret(secret)
+    opened = AsyncExitStack()  # closed by the frame, or here when something could not be opened
+    try:
+        return await _build(opened, settings, kafka, platform_settings)
+    except BaseException:
+        await opened.aclose()
+        raise
+
+
+async def _build(
+    opened: AsyncExitStack, settings: BatcherSettings, kafka: KafkaSettings, platform_settings: PlatformSettings
+) -> ServiceApp:
+    ring = KeyRing.from_file(settings.kek_file)
+    database = await _database(opened, settings, "worker")
+    api_database = await _database(opened, settings, "api")
+    http = new_client(allowed_base_urls=platform_settings.base_urls)
+    opened.push_async_callback(http.aclose)
+    limiter = Limiter(settings.valkey_url)
+    opened.push_async_callback(limiter.close)
+    platforms = build_platforms(http, platform_settings)
+    enabled = _enabled(settings)
+    owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    deps = Deps(
+        database=database,
+        platforms=platforms,
+        enabled=enabled,
+        ring=ring,
+        limiter=limiter,
+        limits=_limits(settings),
+        worker=owner,
+        lease_seconds=settings.lease_seconds,
+        call_timeout_seconds=settings.call_timeout_seconds,
+        retention_seconds=settings.retention_days * DAY_SECONDS,
+        log_requests=settings.log_requests,
+    )
+    consumer = Consumer(service=SERVICE, database=database, kafka=kafka, routes=routes(deps))
+    relay = Relay(worker_dsn=settings.worker_dsn.get_secret_value(), kafka=kafka, service=SERVICE)
+    scheduler = Scheduler(database, jobs(deps), owner)
+    health = _health(database, consumer)
+    admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(deps), reannounce={})
+    app = create_app(
+        SERVICE,
+        routers=[*build_routers(ApiDeps(api_database, database, platforms, enabled)), admin_router(admin)],
+        health=health,
+        authenticator=Authenticator(database),
+        max_body_bytes=settings.max_body_bytes,
+        description=card or "",
+    )
+    parts = [
+        Part("consumers", consumer.run),
+        Part("workers", partial(_work, deps, settings.workers)),
+        Part("jobs", scheduler.run),
+        Part("relay", relay.run),
+    ]
+    return ServiceApp(name=SERVICE, settings=settings, health=health, app=app, parts=parts, close=opened.aclose)
+
+
+async def _work(deps: Deps, workers: int, stop: asyncio.Event) -> None:
+    """Run the loops that send, and the one that measures, until told to stop."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keep_measuring(deps, stop))
+        for number in range(workers):
+            # A round that finds nothing is some index probes, and a read without company waits for one.
+            worker = Worker(f"calls-{number}", partial(on_due_calls, deps), idle_max_seconds=0.05)
+            group.create_task(worker.run(stop))
+
+
+async def _database(opened: AsyncExitStack, settings: BatcherSettings, role: Literal["worker", "api"]) -> Database:
+    dsn = settings.worker_dsn if role == "worker" else settings.api_dsn
+    database = await Database.connect(
+        dsn.get_secret_value(),
+        role=role,
+        max_size=settings.pool_max_size,
+        application_name=SERVICE,
+    )
+    opened.push_async_callback(database.close)
+    return database
+
+
+def _health(database: Database, consumer: Consumer) -> Health:
+    health = Health()
+    health.add_ready("database", database_answers(database))
+    health.add_ready("schema", schema_migrated(database, SERVICE))
+    health.add_tick("consumer", consumer.last_poll_age_seconds, limit_seconds=POLL_AGE_LIMIT_SECONDS, part="consumers")
+    return health
+
+
+def _enabled(settings: BatcherSettings) -> Sequence[PlatformName]:
+    return PlatformSwitches().on() if settings.enabled else ()
+
+
+def _limits(settings: BatcherSettings) -> Limits:
+    return Limits(
+        max_attempts=settings.max_attempts,
+        retry_base_seconds=settings.retry_base_seconds,
+        retry_cap_seconds=settings.retry_cap_seconds,
+        give_up_seconds=settings.give_up_seconds,
+        connection_wait_seconds=settings.connection_wait_seconds,
+        token_wait_seconds=settings.token_wait_seconds,
+    )
