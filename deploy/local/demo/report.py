@@ -1,0 +1,114 @@
+"""The short report: what went in, what it cost, how it ended, what is stored, and whether all of that is as it must be."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.demo.stored import PlatformCalls
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One number that must be as expected."""
+
+    what: str
+    expected: str
+    got: str
+    ok: bool
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Everything that the demo measured."""
+
+    over_http: int = 0
+    over_kafka: int = 0
+    duplicates_dropped: int = 0
+    refused_over_http: int = 0
+    rejected_over_kafka: int = 0
+    dead_letters: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    queued: PlatformCalls = field(default_factory=lambda: PlatformCalls(0, 0, 0))
+    queued_asks: int = 0
+    steady: PlatformCalls = field(default_factory=lambda: PlatformCalls(0, 0, 0))
+    steady_times: Sequence[float] = ()
+    rows: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    records: Mapping[str, int] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+
+    def must_equal(self, what: str, expected: object, got: object) -> None:
+        """Note a number that must be exactly this."""
+        self.checks.append(Check(what, str(expected), str(got), expected == got))
+
+    def must_be_below(self, what: str, limit: float, got: float, unit: str) -> None:
+        """Note a number that must be below a limit."""
+        self.checks.append(Check(what, f"below {limit:g} {unit}", f"{got:.0f} {unit}", got < limit))
+
+    @property
+    def all_right(self) -> bool:
+        """Whether every number is as it must be."""
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Give the smallest value that at least this share of the values does not exceed; nan without values."""
+    if not values:
+        return math.nan
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def show(console: Console, numbers: Numbers) -> None:
+    """Print the report."""
+    console.print(_traffic(numbers))
+    console.print(_stored(numbers))
+    console.print(_checks(numbers))
+
+
+def _traffic(numbers: Numbers) -> Table:
+    table = Table(title="What happened", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    queued, times = numbers.queued, numbers.steady_times
+    table.add_row("requests in", f"{numbers.over_http} over HTTP, {numbers.over_kafka} over Kafka")
+    table.add_row("duplicates dropped", str(numbers.duplicates_dropped))
+    table.add_row("refused", f"{numbers.refused_over_http} over HTTP, {numbers.rejected_over_kafka} over Kafka")
+    table.add_row("dead letters", str(numbers.dead_letters))
+    table.add_row("outcomes", ", ".join(f"{count} {name}" for name, count in sorted(numbers.outcomes.items())))
+    table.add_row(
+        "paused, then flushed",
+        f"{numbers.queued_asks} asked, {queued.items} reads made in {queued.http_calls} HTTP calls, "
+        f"{queued.units} quota units",
+    )
+    table.add_row(
+        "20/s sent at once",
+        f"{len(times)} asked, {numbers.steady.items} reads in {numbers.steady.http_calls} HTTP calls",
+    )
+    if times:
+        table.add_row(
+            "request to result",
+            f"p50 {percentile(times, 0.5) * 1e3:.0f} ms, p99 {percentile(times, 0.99) * 1e3:.0f} ms",
+        )
+    return table
+
+
+def _stored(numbers: Numbers) -> Table:
+    table = Table(title="What is stored where", title_justify="left")
+    table.add_column("where")
+    table.add_column("what")
+    for service, tables in numbers.rows.items():
+        table.add_row(f"Postgres, {service}", ", ".join(f"{name} {count}" for name, count in tables.items()))
+    table.add_row("Kafka", ", ".join(f"{name} {count}" for name, count in numbers.records.items() if count))
+    return table
+
+
+def _checks(numbers: Numbers) -> Table:
+    table = Table(title="Is it as it must be?", title_justify="left")
+    for name in ("", "what", "must be", "is"):
+        table.add_column(name)
+    for check in numbers.checks:
+        mark = "[green]yes[/]" if check.ok else "[bold red]NO[/]"
+        table.add_row(mark, check.what, check.expected, check.got)
+    return table

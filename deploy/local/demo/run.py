@@ -1,0 +1,157 @@
+"""Drives the demo through a running stack, phase by phase, with progress shown, and prints the report."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from deploy.local.demo.internal_system import Api, DemoFailed, Results, Writer, reading
+from deploy.local.demo.outcome import check_everything, count_everything, ended, statuses, until_bad_is_answered
+from deploy.local.demo.report import Numbers, percentile, show
+from deploy.local.demo.scene import SOURCE, Scene, operator_key, set_scene
+from deploy.local.demo.stored import CallLog, records_per_topic, rows_per_table
+from deploy.local.demo.traffic import (
+    QUEUED_OBJECTS,
+    QUEUED_REQUESTS,
+    STEADY_PER_SECOND,
+    STEADY_SECONDS,
+    Sent,
+    request_body,
+    send_bad,
+    send_queued,
+    send_steadily,
+    until_ended,
+    until_queued,
+)
+
+READ_TOPICS = ("ingest.accepted", "batcher.results", "ingest.dead_letters")
+P99_LIMIT_MS = 500.0
+ITEMS_PER_BATCH = 50
+STEADY_REQUESTS = STEADY_PER_SECOND * STEADY_SECONDS
+RESULT_SECONDS = 60.0
+PLATFORM = {"platform": "meta"}
+
+
+@dataclass(slots=True)
+class Stage:
+    """What the phases share."""
+
+    scene: Scene
+    ingest: Api
+    """With the demo organization's own key, as an internal system has it."""
+    batcher: Api
+    """With an operator's key."""
+    writer: Writer
+    results: Results
+    calls: CallLog
+    progress: Progress
+    numbers: Numbers = field(default_factory=Numbers)
+
+    def bar(self, text: str, total: int) -> Callable[[int], None]:
+        """Show a new line of progress; give what moves it on."""
+        task = self.progress.add_task(text, total=total)
+        return lambda count: self.progress.advance(task, count)
+
+
+async def run_demo(values: Mapping[str, str], console: Console, keep_key: Callable[[str], None]) -> bool:
+    """Send the slice's traffic and print the report; True when every number is as it must be.
+
+    `values` are the stack's variables; a first key that had to be made is handed to `keep_key`. Can be run again on the
+    same stack: what must exist is found again, and every number is counted from where this run began.
+    """
+    started = time.monotonic()
+    columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console) as progress:
+            numbers = await _drive(values, progress, keep_key)
+    except DemoFailed as error:
+        console.print(f"the demo failed: {error}", style="bold red", markup=False, highlight=False)
+        return False
+    show(console, numbers)
+    console.print(f"the demo took {time.monotonic() - started:.0f} s")
+    return numbers.all_right
+
+
+async def _drive(values: Mapping[str, str], progress: Progress, keep_key: Callable[[str], None]) -> Numbers:
+    def say(text: str) -> None:
+        progress.console.print(f"  {text}", markup=False, highlight=False)
+
+    key = await operator_key(values, say, keep_key)
+    scene = await set_scene(values, key, say)
+    bootstrap = values["KAFKA_BOOTSTRAP_SERVERS"]
+    async with (
+        Api(values["INGEST_URL"], scene.key) as ingest,
+        Api(values["INGEST_URL"], key) as operator,
+        Api(values["BATCHER_URL"], key) as batcher,
+        Writer(bootstrap, SOURCE) as writer,
+        reading(bootstrap, READ_TOPICS) as results,
+    ):
+        stage = Stage(scene, ingest, batcher, writer, results, CallLog(values["SANDBOX_URL"]), progress)
+        await _until_accepted(stage)
+        await _play(stage, values)
+        await operator.ask("DELETE", f"/v1/keys/{scene.key_id}")
+    stage.numbers.rows = await rows_per_table(values)
+    stage.numbers.records = await records_per_topic(bootstrap)
+    return stage.numbers
+
+
+async def _play(stage: Stage, values: Mapping[str, str]) -> None:
+    bad = await send_bad(values, stage.ingest, stage.writer, stage.scene)
+    queued = await _queue_and_flush(stage)
+    steady = await _send_at_once(stage)
+    await until_bad_is_answered(stage.results, bad)
+    done = ended(stage.results, queued, steady)
+    by_status = await statuses(stage.ingest, done, stage.bar("asking ingest how each ended", len(done.requests)))
+    count_everything(stage.numbers, stage.results, bad, queued, steady, done)
+    check_everything(stage.numbers, bad, done, QUEUED_REQUESTS + STEADY_REQUESTS, by_status)
+
+
+async def _until_accepted(stage: Stage) -> None:
+    """Wait until ingest has heard of the connection; the event needs some milliseconds."""
+    body = request_body(stage.scene, "probe", 0)
+    headers = {"Idempotency-Key": "probe"}
+    for _ in range(200):
+        answer = await stage.ingest.send("POST", "/v1/requests?dry_run=true", json=body, headers=headers)
+        if answer.is_success:
+            return
+        await asyncio.sleep(0.05)
+    raise DemoFailed(f"ingest refuses a good request: {answer.text[:500]}")
+
+
+async def _queue_and_flush(stage: Stage) -> Sent:
+    numbers = stage.numbers
+    await stage.batcher.ask("POST", "/v1/batches:pause", json=PLATFORM)
+    try:
+        before = await until_queued(stage.batcher, 0)
+        bar = stage.bar(f"queueing {QUEUED_REQUESTS} reads of {QUEUED_OBJECTS} objects", QUEUED_REQUESTS)
+        sent = await send_queued(stage.ingest, stage.writer, stage.scene, bar)
+        numbers.queued_asks = await until_queued(stage.batcher, before + QUEUED_REQUESTS) - before
+        mark = await stage.calls.mark()
+        await stage.batcher.ask("POST", "/v1/batches:flush", json=PLATFORM)
+    finally:
+        await stage.batcher.ask("POST", "/v1/batches:resume", json=PLATFORM)
+    await until_ended(stage.results, sent, stage.bar("flushed, results", QUEUED_REQUESTS), RESULT_SECONDS)
+    numbers.queued = await stage.calls.since(mark)
+    numbers.must_equal("reads queued while the batcher was paused", QUEUED_REQUESTS, numbers.queued_asks)
+    wanted = -(-QUEUED_OBJECTS // ITEMS_PER_BATCH)
+    numbers.must_equal(
+        f"HTTP calls for {QUEUED_REQUESTS} reads of {QUEUED_OBJECTS} objects", wanted, numbers.queued.http_calls
+    )
+    numbers.must_equal("quota units for them", QUEUED_OBJECTS, numbers.queued.units)
+    return sent
+
+
+async def _send_at_once(stage: Stage) -> Sent:
+    numbers = stage.numbers
+    mark = await stage.calls.mark()
+    bar = stage.bar(f"{STEADY_PER_SECOND} reads a second, sent at once", STEADY_REQUESTS)
+    sent = await send_steadily(stage.ingest, stage.writer, stage.scene, bar)
+    times = await until_ended(stage.results, sent, stage.bar("their results", STEADY_REQUESTS), RESULT_SECONDS)
+    numbers.steady_times = list(times.values())
+    numbers.steady = await stage.calls.since(mark)
+    p99_ms = percentile(numbers.steady_times, 0.99) * 1e3
+    numbers.must_be_below("request to result at 20/s, p99", P99_LIMIT_MS, p99_ms, "ms")
+    return sent

@@ -1,0 +1,152 @@
+"""What must exist before traffic can flow: key, organization, producer, connection. Made once, found again later."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from deploy.local.demo.internal_system import Api, DemoFailed
+
+ORGANIZATION = "Demo organization"
+CONNECTION = "Demo connection"
+SOURCE = "demo-shop"
+OBJECTS_NEEDED = 120
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything that the traffic needs."""
+
+    org_id: UUID
+    operator_key: str
+    key: str
+    key_id: UUID
+    connection_id: UUID
+    object_ids: tuple[str, ...]
+    """Objects on the platform that the connection's token may read, each once."""
+    token: str
+    """The connection's token in the clear, to look for where it must not be."""
+
+
+async def operator_key(values: Mapping[str, str], say: Say, keep: Callable[[str], None]) -> str:
+    """Give a key of the bus's operators: the kept one if it still works, else a new first one, which is kept."""
+    kept = values.get("PLATFORMBUS_KEY")
+    if kept:
+        async with Api(values["INGEST_URL"], kept) as ingest:
+            if (await ingest.send("GET", "/v1/organizations")).is_success:
+                return kept
+    say("making the first key")
+    # --force: a key that was made before and is not kept here is of no use to anybody.
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "services.cli", "keys", "bootstrap", "--name", "local stack", "--force", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **values},
+    )
+    output, words = await process.communicate()
+    if process.returncode != 0:
+        raise DemoFailed(f"`platformbus keys bootstrap` failed: {words.decode(errors='replace')[-2_000:]}")
+    key = str(json.loads(output)["key"])
+    keep(key)
+    return key
+
+
+async def set_scene(values: Mapping[str, str], key: str, say: Say) -> Scene:
+    """Make what is missing and find what is there. Raises DemoFailed."""
+    async with Api(values["INGEST_URL"], key) as ingest:
+        org_id = await _organization(ingest)
+        made = await ingest.ask(
+            "POST",
+            "/v1/keys",
+            json={"name": f"demo {datetime.now(UTC):%Y-%m-%d %H:%M:%S}", "role": "editor", "org_id": str(org_id)},
+        )
+        await ingest.ask(
+            "POST",
+            "/v1/producers",
+            json={"source": SOURCE, "org_ids": [str(org_id)], "kinds": ["api_request"], "active": True},
+        )
+    say("organization, key and producer are there")
+    app, token, object_ids = await _world(values["SANDBOX_URL"])
+    connection_id = await _connection(values, key, org_id, app, token)
+    say(f"connection to Meta is there, its token sees {len(object_ids)} objects")
+    return Scene(org_id, key, made["key"], UUID(made["key_id"]), connection_id, object_ids, token)
+
+
+async def _organization(ingest: Api) -> UUID:
+    listed = await ingest.ask("GET", "/v1/organizations")
+    for organization in _items(listed):
+        if organization["name"] == ORGANIZATION and organization["active"]:
+            return UUID(organization["org_id"])
+    made = await ingest.ask("POST", "/v1/organizations", json={"name": ORGANIZATION})
+    return UUID(made["org_id"])
+
+
+async def _connection(values: Mapping[str, str], key: str, org_id: UUID, app: str, token: str) -> UUID:
+    """Give the demo's connection with the sandbox's present token: a sandbox that was started again has new ones."""
+    async with Api(values["ASSET_SYNC_URL"], key, org_id) as assets:
+        await _until_known(assets, org_id)
+        for connection in _items(await assets.ask("GET", "/v1/connections")):
+            if connection["name"] == CONNECTION and connection["status"] != "disconnected":
+                known = UUID(connection["connection_id"])
+                await assets.ask("POST", f"/v1/connections/{known}/token", json={"access_token": token})
+                return known
+        made = await assets.ask(
+            "POST",
+            "/v1/connections",
+            json={"platform": "meta", "name": CONNECTION, "app_id": app, "access_token": token},
+        )
+        return UUID(made["connection_id"])
+
+
+async def _until_known(assets: Api, org_id: UUID) -> None:
+    """Wait until asset_sync has heard of the key and the organization; the events need some milliseconds."""
+    for _ in range(200):
+        if (await assets.send("GET", "/v1/connections")).is_success:
+            return
+        await asyncio.sleep(0.05)
+    answer = await assets.send("GET", "/v1/connections")
+    raise DemoFailed(f"asset_sync still does not know organization {org_id}: {answer.text[:300]}")
+
+
+async def _world(sandbox_url: str) -> tuple[str, str, tuple[str, ...]]:
+    """Find an app, a valid user's token and enough objects that the token sees."""
+    async with httpx.AsyncClient(base_url=sandbox_url, timeout=30, trust_env=False) as client:
+        world = (await client.get("/_sandbox/world")).json()
+        meta = world["platforms"]["meta"]
+        tokens = [t for t in meta["tokens"] if t["state"] == "valid" and t["kind"] in ("user", "system_user")]
+        for token in tokens:
+            objects: list[str] = []
+            for account in token["sees"]:
+                objects += await _children(client, meta, account)
+            unique = tuple(dict.fromkeys(objects))
+            if len(unique) >= OBJECTS_NEEDED:
+                return token["app"], token["access_token"], unique
+    raise DemoFailed(f"the sandbox's world has no Meta token that sees {OBJECTS_NEEDED} objects")
+
+
+async def _children(client: httpx.AsyncClient, meta: dict[str, Any], seen: dict[str, Any]) -> list[str]:
+    account = next((a for a in meta["accounts"] if a["type"] == seen["type"] and a["id"] == seen["id"]), None)
+    if account is None:
+        return []
+    ids: list[str] = []
+    for child, count in account.get("children", {}).items():
+        if count:
+            path = f"/_sandbox/world/meta/{account['type']}/{account['id']}/{child}"
+            ids += [item["id"] for item in (await client.get(path)).json()["items"]]
+    return ids
+
+
+def _items(answer: Any) -> list[dict[str, Any]]:
+    """Lists come bare or inside a page."""
+    found: list[dict[str, Any]] = answer["items"] if isinstance(answer, dict) else answer
+    return found
