@@ -1,4 +1,4 @@
-"""The short report: what went in, what it cost, how it ended, what is stored, and whether all of that is as it must be."""
+"""The short report: what went in, what it cost, how it ended, what is stored, and whether that is as it must be."""
 
 import math
 from collections.abc import Mapping, Sequence

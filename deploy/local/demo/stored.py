@@ -79,7 +79,7 @@ class CallLog:
 
     async def _get(self, *, since: int, limit: int) -> dict[str, Any]:
         async with httpx.AsyncClient(base_url=self._url, timeout=30, trust_env=False) as client:
-            query = {"since": since, "limit": limit, "platform": "meta"}
+            query: dict[str, str | int] = {"since": since, "limit": limit, "platform": "meta"}
             answer: dict[str, Any] = (await client.get("/_sandbox/calls", params=query)).json()
             return answer
 
