@@ -1,0 +1,160 @@
+"""`platformbus connections`: the credentials that platforms gave. A token is never an argument of the command."""
+
+import os
+import sys
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from libs.vocabulary import ConnectionStatus, PlatformName
+from services.cli.bus import Bus, bus_of, items_of
+from services.cli.errors import AskedWrongly
+from services.cli.options import AsJson, DryRun, Limit, Organization
+
+commands = typer.Typer(no_args_is_help=True, help="Connections to platforms: add, list, show, replace, disconnect.")
+
+_COLUMNS = (
+    ("connection_id", "ID"),
+    ("platform", "PLATFORM"),
+    ("name", "NAME"),
+    ("status", "STATUS"),
+    ("app_id", "APP"),
+    ("token_hint", "TOKEN ENDS IN"),
+    ("token_expires_at", "EXPIRES"),
+    ("version", "VERSION"),
+    ("updated_at", "UPDATED"),
+)
+
+ConnectionId = Annotated[UUID, typer.Argument(help="Id of the connection, as `list` shows it.")]
+TokenStdin = Annotated[bool, typer.Option("--token-stdin", help="Read the token from standard input.")]
+TokenEnv = Annotated[
+    str | None, typer.Option("--token-env", metavar="NAME", help="Read the token from this environment variable.")
+]
+
+
+@commands.command("add")
+def add_connection(
+    ctx: typer.Context,
+    platform: Annotated[PlatformName, typer.Argument(help="Which platform.")],
+    name: Annotated[str, typer.Option("--name", help="What it is for, for people.")],
+    app: Annotated[
+        str | None, typer.Option("--app", help="Id of the platform's app that the token belongs to.")
+    ] = None,
+    token_stdin: TokenStdin = False,
+    token_env: TokenEnv = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", help="The same key again makes no second connection.")
+    ] = None,
+    organization: Organization = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a token that a platform gave. The platform is asked what it is before it is sealed and kept."""
+    bus = bus_of(ctx, as_json)
+    token = _token(bus, token_stdin, token_env)
+    body: dict[str, Any] = {"platform": platform.value, "name": name, "app_id": app, "access_token": token}
+    if dry_run:
+        bus.out.done(f"would add connection {name!r} to {platform.value}, token ending in {token[-4:]}", dry_run=True)
+        return
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    bus.out.record(
+        bus.ask("asset_sync", "POST", "/v1/connections", body=body, headers=headers, organization=organization)
+    )
+
+
+@commands.command("list")
+def list_connections(
+    ctx: typer.Context,
+    platform: Annotated[PlatformName | None, typer.Option("--platform", help="Only of this one.")] = None,
+    status: Annotated[ConnectionStatus | None, typer.Option("--status", help="Only in this state.")] = None,
+    limit: Limit = 50,
+    organization: Organization = None,
+    as_json: AsJson = False,
+) -> None:
+    """List connections; tokens are never shown."""
+    bus = bus_of(ctx, as_json)
+    params = {"platform": platform and platform.value, "status": status and status.value, "limit": limit}
+    answer = bus.ask("asset_sync", "GET", "/v1/connections", params=params, organization=organization)
+    bus.out.table(items_of(answer), _COLUMNS, nothing="no connections")
+
+
+@commands.command("show")
+def show_connection(
+    ctx: typer.Context, connection_id: ConnectionId, organization: Organization = None, as_json: AsJson = False
+) -> None:
+    """Show one connection; its token is never shown."""
+    bus = bus_of(ctx, as_json)
+    bus.out.record(bus.ask("asset_sync", "GET", f"/v1/connections/{connection_id}", organization=organization))
+
+
+@commands.command("replace-token")
+def replace_token(
+    ctx: typer.Context,
+    connection_id: ConnectionId,
+    token_stdin: TokenStdin = False,
+    token_env: TokenEnv = None,
+    organization: Organization = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a new token in the place of a connection's old one."""
+    bus = bus_of(ctx, as_json)
+    token = _token(bus, token_stdin, token_env)
+    path = f"/v1/connections/{connection_id}"
+    if dry_run:
+        known = bus.ask("asset_sync", "GET", path, organization=organization)
+        words = f"would replace the token of {known['name']!r} by one ending in {token[-4:]}"
+        bus.out.done(words, dry_run=True)
+        return
+    body = {"access_token": token}
+    bus.out.record(bus.ask("asset_sync", "POST", f"{path}/token", body=body, organization=organization))
+
+
+@commands.command("disconnect")
+def disconnect(
+    ctx: typer.Context,
+    connection_id: ConnectionId,
+    organization: Organization = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget a connection's token: nothing is called through it any more."""
+    bus = bus_of(ctx, as_json)
+    path = f"/v1/connections/{connection_id}"
+    if dry_run:
+        known = bus.ask("asset_sync", "GET", path, organization=organization)
+        bus.out.done(f"would disconnect {known['name']!r}, which is {known['status']}", dry_run=True)
+        return
+    answer = bus.ask("asset_sync", "DELETE", path, organization=organization)
+    if answer is None:
+        bus.out.done(f"disconnected {connection_id}", connection_id=str(connection_id))
+    else:
+        bus.out.record(answer)
+
+
+@commands.command("reseal")
+def reseal(ctx: typer.Context, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Put every token under the active key-encryption key; `secrets rotate-kek` does this as its last step."""
+    bus = bus_of(ctx, as_json)
+    bus.out.record(bus.ask("asset_sync", "POST", "/v1/connections:reseal", params={"dry_run": dry_run or None}))
+
+
+def _token(bus: Bus, from_stdin: bool, variable: str | None) -> str:
+    """Read the token from where it was said to be; a person at a terminal is asked, without an echo."""
+    if from_stdin and variable is not None:
+        raise AskedWrongly("the token comes from one place: --token-stdin or --token-env")
+    if variable is not None:
+        token = os.environ.get(variable, "")
+        if not token:
+            raise AskedWrongly(f"the environment variable {variable} is not set or empty")
+    elif from_stdin:
+        token = sys.stdin.read()
+    elif sys.stdin.isatty():
+        token = typer.prompt("Token", hide_input=True, err=True)
+    else:
+        raise AskedWrongly("say where the token is: --token-stdin or --token-env NAME")
+    token = token.strip()
+    if not token:
+        raise AskedWrongly("the token is empty")
+    return token
