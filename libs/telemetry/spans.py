@@ -64,20 +64,6 @@ def settle_span(topic: str, *, count: int, group: str) -> AbstractContextManager
     return start_span(f"commit {topic}", SpanKind.CLIENT, attributes=attributes)
 
 
-def call_span(
-    platform: str, operation: str, traceparents: Sequence[str | None], *, items: int
-) -> AbstractContextManager[Span]:
-    """Open the span of one bulk call to a platform for many asks: child of the first ask's context, linked to all."""
-    parent = next((text for text in traceparents if text), None)
-    return start_span(
-        f"{operation} {platform}",
-        SpanKind.CLIENT,
-        parent_traceparent=parent,
-        links=links_to(traceparents),
-        attributes={"platform.name": platform, "platform.operation": operation, "platform.batch.item_count": items},
-    )
-
-
 def http_client_span(method: str, *, host: str, port: int | None, path: str) -> AbstractContextManager[Span]:
     """Open the span of one outgoing HTTP request; `path` comes without its query, which may carry a token."""
     attributes: dict[str, AttributeValue] = {
@@ -119,5 +105,10 @@ def _batch_span(
     if group is not None:
         attributes["messaging.consumer.group.name"] = group
     return start_span(
-        f"{name} {topic}", kind, parent_traceparent=parent, links=links_to(traceparents), attributes=attributes
+        f"{name} {topic}",
+        kind,
+        parent_traceparent=parent,
+        root=True,  # a batch belongs to no trace, it only links to those of its messages
+        links=links_to(traceparents),
+        attributes=attributes,
     )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
@@ -82,16 +83,19 @@ def start_span(
     kind: SpanKind = SpanKind.INTERNAL,
     *,
     parent_traceparent: str | None = None,
+    root: bool = False,
     links: Iterable[Link] = (),
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Iterator[Span]:
     """Open a span and make it the current one; its name has few values, details are attributes, never a payload.
 
-    The parent is `parent_traceparent` when it is given and valid, else the current span. An exception that leaves the
-    block marks the span as failed with its type and redacted words, and passes on.
+    The parent is `parent_traceparent` when it is given and valid, else the current span, or none when `root` is set. An
+    exception that leaves the block marks the span as failed with its type and redacted words, and passes on.
     """
     parent = parse_traceparent(parent_traceparent)
-    context = trace.set_span_in_context(trace.NonRecordingSpan(parent)) if parent is not None else None
+    context = Context() if root else None
+    if parent is not None:
+        context = trace.set_span_in_context(trace.NonRecordingSpan(parent), Context())
     with _tracer.start_as_current_span(
         name,
         context=context,
