@@ -17,7 +17,7 @@ WORDS_WITHOUT_A_DUTY = {"utils", "util", "common", "helpers", "helper", "misc", 
 PLATFORM_NAMES = {str(name) for name in PlatformName}
 PLATFORM_FOLDERS = ROOT / "libs" / "platforms"
 CARD_WORDS = ("Consumes", "Publishes", "Owns", "Calls")
-SERVICE_FILES = {"__init__", "__main__", "app", "settings", "handlers", "api", "usecases", "store", "models"}
+SERVICE_FILES = {"__init__", "__main__", "app", "settings", "handlers", "api", "usecases", "store", "models", "metrics"}
 
 
 def python_files(*folders: str) -> Iterator[Path]:

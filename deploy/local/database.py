@@ -1,12 +1,11 @@
 """The database, the roles of `deploy/postgres/roles.sql`, and a password for each of them."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
-ROLES_SQL = Path(__file__).parents[1] / "postgres" / "roles.sql"
+from libs.postgres import roles
 
 
 async def create_database(admin_dsn: str, name: str) -> None:
@@ -21,9 +20,9 @@ async def create_database(admin_dsn: str, name: str) -> None:
 
 async def apply_roles(admin_dsn: str, passwords: Mapping[str, str]) -> None:
     """Make the roles and schemas in this database and give each named role its password. Safe to repeat."""
+    await roles.apply_roles(admin_dsn)
     connection = await asyncpg.connect(admin_dsn)
     try:
-        await connection.execute(ROLES_SQL.read_text())
         # Two test runs on one server alter the same roles: the second waits instead of failing on the changed row.
         async with connection.transaction():
             await connection.execute("LOCK TABLE pg_catalog.pg_authid IN SHARE ROW EXCLUSIVE MODE")

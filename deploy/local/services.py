@@ -14,6 +14,9 @@ import httpx
 from deploy.local import environment
 from deploy.local.processes import StartFailed
 from deploy.local.stack import Stack
+from libs.messaging import admin
+from libs.messaging.settings import KafkaSettings
+from libs.postgres.migrations import migrate_up
 
 ROOT = Path(__file__).parents[2]
 SANDBOX = "sandbox"
@@ -30,13 +33,13 @@ async def start_all(stack: Stack, report: Callable[[str], None]) -> dict[str, st
     The servers must answer already. Raises: StartFailed with the end of the log of the one that did not come up.
     """
     app_secrets = await _start_sandbox(stack, report)
-    values = environment.variables(
-        stack, app_secrets=app_secrets, key=environment.read(stack.folder).get("PLATFORMBUS_KEY")
-    )
+    known_key = environment.read(stack.folder).get("PLATFORMBUS_KEY")
+    values = environment.variables(stack, app_secrets=app_secrets, key=known_key)
     environment.write(stack, values)
-    if declared():
-        await migrate(values, report)
-        await _apply_topics(report)
+    await asyncio.gather(migrate(values, report), apply_topics(values, report))
+    if "PLATFORMBUS_KEY" not in values and (made := await _make_first_key(values)):
+        values["PLATFORMBUS_KEY"] = made
+        environment.write(stack, values)
     for name in declared():
         _start_service(stack, name, values)
     for name in declared():
@@ -47,16 +50,34 @@ async def start_all(stack: Stack, report: Callable[[str], None]) -> dict[str, st
 
 async def migrate(values: Mapping[str, str], report: Callable[[str], None]) -> None:
     """Bring the schema of every service up to date, one after the other."""
-    from libs.postgres.migrations import migrate_up
-
     for service in declared():
         applied = await migrate_up(service, values[f"{service.upper()}_OWNER_DSN"])
         if applied:
             report(f"{service}: {len(applied)} migrations applied")
 
 
-async def _apply_topics(report: Callable[[str], None]) -> None:
-    report("topics: applied")
+async def apply_topics(values: Mapping[str, str], report: Callable[[str], None]) -> None:
+    """Make the broker's topics agree with their declaration."""
+    kafka = KafkaSettings(
+        bootstrap_servers=values["KAFKA_BOOTSTRAP_SERVERS"],
+        replication_factor=int(values["KAFKA_REPLICATION_FACTOR"]),
+    )
+    changes = await admin.apply_topics(kafka)
+    if changes:
+        report(f"topics: {len(changes)} differences from the declaration mended")
+
+
+async def _make_first_key(values: Mapping[str, str]) -> str | None:
+    """Make the operators' first key, as `platformbus keys bootstrap` does; None when there is one already."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.cli", "keys", "bootstrap", "--name", "local stack", "--json"),
+        cwd=ROOT,
+        env={**os.environ, **values},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    return None if process.returncode else str(json.loads(output)["key"])
 
 
 def stop_all(stack: Stack) -> list[str]:
