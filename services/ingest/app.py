@@ -1,0 +1,83 @@
+"""Composition root: builds everything that ingest runs with, and starts nothing."""
+
+import asyncio
+import os
+import socket
+from typing import Final
+from uuid import uuid4
+
+from libs.jobs.scheduler import Scheduler
+from libs.messaging.consumer import Consumer
+from libs.messaging.relay import Relay
+from libs.messaging.settings import KafkaSettings
+from libs.platforms.registry import PlatformSettings, build_platforms
+from libs.postgres import Database
+from libs.runtime.admin import AdminDeps, admin_router
+from libs.runtime.auth import Authenticator
+from libs.runtime.checks import database_answers, schema_migrated
+from libs.runtime.health import Health
+from libs.runtime.http import create_app
+from libs.runtime.service import Part, ServiceApp, hide_settings
+from libs.telemetry.redaction import register_secret
+from services.ingest.api import ApiDeps, build_routers
+from services.ingest.handlers import REANNOUNCE, Deps, jobs, routes
+from services.ingest.settings import IngestSettings
+
+NAME: Final = "ingest"
+POLL_AGE_SECONDS: Final = 60.0
+"""A poll takes half a second, a large transaction some seconds: after a minute the loop stands still."""
+
+
+async def build() -> ServiceApp:
+    """Build the service from its environment. Raises ValidationError for settings, WrongRole for a wrong DSN."""
+    settings, kafka, platform_settings = IngestSettings(), KafkaSettings(), PlatformSettings()
+    hide_settings(kafka)
+    for secret in platform_settings.secrets:
+        register_secret(secret)
+    worker_dsn = settings.worker_dsn.get_secret_value()
+    worker = await Database.connect(
+        worker_dsn, role="worker", max_size=settings.pool_max_size, application_name="ingest worker"
+    )
+    api = await Database.connect(
+        settings.api_dsn.get_secret_value(), role="api", max_size=settings.pool_max_size, application_name="ingest api"
+    )
+    # Only `batching.plan` is asked of the platforms here, which calls nobody.
+    platforms = build_platforms(None, platform_settings)
+    deps = Deps(platforms, settings.result_limit_bytes, settings.request_keep_days)
+    service_routes = routes(deps)
+    consumer = Consumer(service=NAME, database=worker, kafka=kafka, routes=service_routes, group_id=NAME)
+    relay = Relay(worker_dsn=worker_dsn, kafka=kafka, service=NAME)
+    scheduler = Scheduler(worker, jobs(deps), f"{NAME}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}")
+    authenticator = Authenticator(worker)
+    health = _health(worker, api, consumer)
+    app = create_app(
+        NAME,
+        routers=[
+            *build_routers(ApiDeps(api, worker, authenticator, platforms)),
+            admin_router(AdminDeps(NAME, worker, scheduler, service_routes, REANNOUNCE)),
+        ],
+        health=health,
+        authenticator=authenticator,
+        max_body_bytes=settings.max_body_bytes,
+    )
+
+    async def close() -> None:
+        await asyncio.gather(worker.close(), api.close())
+
+    return ServiceApp(
+        name=NAME,
+        settings=settings,
+        health=health,
+        app=app,
+        parts=[Part("consumers", consumer.run), Part("relay", relay.run), Part("jobs", scheduler.run)],
+        close=close,
+    )
+
+
+def _health(worker: Database, api: Database, consumer: Consumer) -> Health:
+    health = Health()
+    health.add_ready("database", database_answers(worker))
+    health.add_ready("api database", database_answers(api), part="http")
+    health.add_ready("schema", schema_migrated(worker, NAME))
+    health.add_tick("consumer poll", consumer.last_poll_age_seconds, limit_seconds=POLL_AGE_SECONDS, part="consumers")
+    return health

@@ -1,0 +1,92 @@
+"""Ways in by topic and by the clock: decode, call one use case."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+from libs.events.assets_connections import Connection as ConnectionState
+from libs.events.batcher_results import ApiRequestCompleted, ApiRequestEnded, ApiRequestFailed
+from libs.events.requests import RequestSubmitted
+from libs.jobs.job import Job
+from libs.messaging.inbox import prune_inbox
+from libs.messaging.messages import Message, Route
+from libs.messaging.reannounce import Reannounce, reannounce_recent
+from libs.postgres import Connection
+from libs.vocabulary import OrgId
+from services.ingest.models import ON_KAFKA, Ask
+from services.ingest.usecases.admission import Platforms
+from services.ingest.usecases.connections import apply_connections
+from services.ingest.usecases.identities import TOPIC, reannounce_identities
+from services.ingest.usecases.requests import admit_requests, prune_requests
+from services.ingest.usecases.results import end_requests
+
+REANNOUNCE: Final[dict[str, Reannounce]] = {TOPIC: reannounce_identities}
+"""By state topic that ingest writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What the handlers need; `app` fills it."""
+
+    platforms: Platforms
+    result_limit_bytes: int
+    request_keep_days: int
+
+
+def routes(deps: Deps) -> tuple[Route, ...]:
+    """Give what ingest reads from Kafka."""
+    return (
+        Route("requests", (RequestSubmitted,), partial(on_requests, deps)),
+        Route("batcher.results", (ApiRequestCompleted, ApiRequestFailed), partial(on_results, deps)),
+        Route("assets.connections", (ConnectionState,), on_connections),
+    )
+
+
+def jobs(deps: Deps) -> tuple[Job, ...]:
+    """Give what ingest does by the clock."""
+    return (
+        Job("prune_requests", partial(prune_requests, keep_days=deps.request_keep_days), cron="20 3 * * *"),
+        Job("prune_inbox", prune_inbox, cron="40 3 * * *"),
+        Job("reannounce_identities", reannounce_recent(REANNOUNCE), cron="10 4 * * *"),
+    )
+
+
+async def on_requests(deps: Deps, connection: Connection, messages: Sequence[Message]) -> None:
+    """Admit what internal systems ask; what is refused is answered by `request.rejected`."""
+    await admit_requests(connection, [_ask(message) for message in messages], deps.platforms)
+
+
+async def on_results(deps: Deps, connection: Connection, messages: Sequence[Message]) -> None:
+    """End the requests that the batcher answered."""
+    events = [message.data for message in messages if isinstance(message.data, ApiRequestEnded)]
+    await end_requests(connection, events, result_limit_bytes=deps.result_limit_bytes)
+
+
+async def on_connections(connection: Connection, messages: Sequence[Message]) -> None:
+    """Keep what admission asks of connections."""
+    states, ended = [], []
+    for message in messages:
+        if isinstance(message.data, ConnectionState):
+            assert message.envelope.version is not None, "the consume loop dead-letters state without a version"
+            states.append((message.data, message.envelope.version))
+        else:
+            ended.append(UUID(message.key.rpartition("/")[2]))
+    await apply_connections(connection, states, ended)
+
+
+def _ask(message: Message) -> Ask:
+    event, envelope = message.data, message.envelope
+    assert isinstance(event, RequestSubmitted), "the route names no other event"
+    return Ask(
+        org_id=OrgId(event.org_id),
+        source=envelope.source,
+        kind=event.kind,
+        object_key=message.key,
+        payload=event.payload,
+        idempotency_key=envelope.idempotency_key or envelope.id,
+        via="kafka",
+        places=ON_KAFKA,
+        cause=envelope,
+    )

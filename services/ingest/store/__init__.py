@@ -1,0 +1,1 @@
+"""ingest's SQL, by noun. Functions take the connection first and never begin or commit."""

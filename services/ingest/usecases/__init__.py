@@ -1,0 +1,1 @@
+"""What ingest does, by noun: admission of requests, their endings, identities, connections."""
