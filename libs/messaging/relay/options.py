@@ -33,6 +33,8 @@ class Knowledge:
     """What outlives a session: sizes that brokers refused, topics that cannot be written now, failures in a row."""
 
     failures: int = 0
+    alive_at: float = field(default_factory=time.monotonic)
+    """When the loop last turned, by the monotonic clock; waiting for database or broker is turning."""
     _batch_bytes: dict[str, int] = field(default_factory=dict)
     _held_topics: dict[str, float] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import socket
+import time
 from collections.abc import Iterator
 from typing import Final
 from uuid import uuid4
@@ -46,6 +47,10 @@ class Relay:
         self._knowledge = Knowledge()
         self._owner = f"{service}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
 
+    def last_turn_age_seconds(self) -> float:
+        """Seconds since the loop last turned: looked for events, or decided to wait for the database or the brokers."""
+        return time.monotonic() - self._knowledge.alive_at
+
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until `stop` is set; then finish what is being sent, and give the leases back.
 
@@ -53,6 +58,7 @@ class Relay:
         """
         limit_kafka_logs()
         while not stop.is_set():
+            self._knowledge.alive_at = time.monotonic()
             try:
                 async with Session(
                     self._dsn, self._kafka, self._service, self._options, self._knowledge, self._owner

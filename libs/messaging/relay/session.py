@@ -117,6 +117,7 @@ class Session:
         """Read free shards and hand what they hold to a task; sleep a little longer each time nothing waits."""
         nap = self._options.poll_min_seconds
         while not stop.is_set() and not self._broken:
+            self._knowledge.alive_at = time.monotonic()
             epochs = self._next_shards()
             if not epochs:
                 self._freed.clear()
