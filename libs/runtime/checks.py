@@ -1,10 +1,28 @@
-"""The readiness checks that every service has."""
+"""The checks that every service has."""
 
+from libs.messaging.consumer import Consumer
+from libs.messaging.relay import Relay
 from libs.postgres.migrations import migration_files
 from libs.postgres.pool import Database
-from libs.runtime.health import Check
+from libs.runtime.health import Check, Health
 
+LOOP_AGE_LIMIT_SECONDS = 90.0
+"""Longer than the slowest poll; waiting for a database or a broker that is away is not standing still."""
 APPLIED = "SELECT version FROM schema_migrations"
+
+
+def service_health(service: str, database: Database, consumer: Consumer, relay: Relay) -> Health:
+    """Give a service's checks: its database answers and is migrated, its consumer and relay loops turn.
+
+    Neither asks the broker: while it is away, requests are still accepted, and their events wait in the outbox.
+    """
+    health = Health()
+    health.add_ready("database", database_answers(database))
+    health.add_ready("schema", schema_migrated(database, service))
+    limit = LOOP_AGE_LIMIT_SECONDS
+    health.add_tick("consumer", consumer.last_poll_age_seconds, limit_seconds=limit, part="consumers")
+    health.add_tick("relay", relay.last_turn_age_seconds, limit_seconds=limit, part="relay")
+    return health
 
 
 def database_answers(database: Database) -> Check:
