@@ -1,0 +1,107 @@
+"""Composition root: settings -> pools, platforms, keys -> handlers, API and parts; nothing else builds things."""
+
+import os
+import socket
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from functools import partial
+from typing import Literal
+from uuid import uuid4
+
+from libs.http.client import new_client
+from libs.jobs import Scheduler
+from libs.messaging.consumer import Consumer
+from libs.messaging.relay import Relay
+from libs.messaging.settings import KafkaSettings
+from libs.platforms.registry import PlatformSettings, build_platforms
+from libs.postgres import Database
+from libs.runtime.admin import AdminDeps, admin_router
+from libs.runtime.auth import Authenticator
+from libs.runtime.checks import database_answers, schema_migrated
+from libs.runtime.health import Health
+from libs.runtime.http import create_app
+from libs.runtime.service import Part, ServiceApp, hide_settings
+from libs.security.sealing import KeyRing
+from libs.telemetry.redaction import register_secret
+from services.asset_sync import __doc__ as card
+from services.asset_sync.api import ApiDeps, build_routers
+from services.asset_sync.handlers import REANNOUNCE, Deps, jobs, keep_measuring, routes
+from services.asset_sync.settings import AssetSyncSettings
+
+SERVICE = "asset_sync"
+POLL_AGE_LIMIT_SECONDS = 90.0
+
+
+async def build() -> ServiceApp:
+    """Read the settings and build the service; nothing runs yet."""
+    settings, kafka, platform_settings = AssetSyncSettings(), KafkaSettings(), PlatformSettings()
+    hide_settings(kafka)
+    for secret in platform_settings.secrets:
+        register_secret(secret)
+    opened = AsyncExitStack()  # closed by the frame, or here when something could not be opened
+    try:
+        return await _build(opened, settings, kafka, platform_settings)
+    except BaseException:
+        await opened.aclose()
+        raise
+
+
+async def _build(
+    opened: AsyncExitStack, settings: AssetSyncSettings, kafka: KafkaSettings, platform_settings: PlatformSettings
+) -> ServiceApp:
+    ring = KeyRing.from_file(settings.kek_file)
+    database = await _database(opened, settings, "worker")
+    api_database = await _database(opened, settings, "api")
+    http = new_client(allowed_base_urls=platform_settings.base_urls)
+    opened.push_async_callback(http.aclose)
+    expiring = timedelta(days=settings.expiring_days)
+    deps = Deps(database, ring, expiring, settings.aging_interval_seconds)
+    api_deps = ApiDeps(
+        database=api_database,
+        worker_database=database,
+        platforms=build_platforms(http, platform_settings),
+        ring=ring,
+        inspect_timeout_seconds=settings.inspect_timeout_seconds,
+        expiring=expiring,
+    )
+    consumer = Consumer(service=SERVICE, database=database, kafka=kafka, routes=routes())
+    relay = Relay(worker_dsn=settings.worker_dsn.get_secret_value(), kafka=kafka, service=SERVICE)
+    owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    scheduler = Scheduler(database, jobs(deps), owner)
+    health = _health(database, consumer)
+    admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(), reannounce=REANNOUNCE)
+    app = create_app(
+        SERVICE,
+        routers=[*build_routers(api_deps), admin_router(admin)],
+        health=health,
+        authenticator=Authenticator(database),
+        max_body_bytes=settings.max_body_bytes,
+        description=card or "",
+    )
+    parts = [
+        Part("consumers", consumer.run),
+        Part("workers", partial(keep_measuring, deps)),
+        Part("jobs", scheduler.run),
+        Part("relay", relay.run),
+    ]
+    return ServiceApp(name=SERVICE, settings=settings, health=health, app=app, parts=parts, close=opened.aclose)
+
+
+async def _database(opened: AsyncExitStack, settings: AssetSyncSettings, role: Literal["worker", "api"]) -> Database:
+    dsn = settings.worker_dsn if role == "worker" else settings.api_dsn
+    database = await Database.connect(
+        dsn.get_secret_value(),
+        role=role,
+        max_size=settings.pool_max_size,
+        application_name=SERVICE,
+    )
+    opened.push_async_callback(database.close)
+    return database
+
+
+def _health(database: Database, consumer: Consumer) -> Health:
+    health = Health()
+    health.add_ready("database", database_answers(database))
+    health.add_ready("schema", schema_migrated(database, SERVICE))
+    health.add_tick("consumer", consumer.last_poll_age_seconds, limit_seconds=POLL_AGE_LIMIT_SECONDS, part="consumers")
+    return health
