@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from libs.events.ingest_identities import ApiKey, Organization, Producer
+from libs.events.problem import ProblemError, ProblemItem, problem
 from libs.runtime.admin import OperatorDep
 from libs.runtime.auth import ORGANIZATION_HEADER, PrincipalDep, organization_caller, role_required
 from libs.security.identities import Principal
@@ -50,10 +51,12 @@ class OrganizationsOut(BaseModel):
 
 
 class KeyIn(Strict):
-    """A new key; of the organization that is acted for, or with a platform key and none: an operators' key."""
+    """A new key."""
 
     name: Name
     role: Role
+    org_id: UUID | None = None
+    """Whose key; left out: of the organization that is acted for. Operators may name any, or null for their own."""
     expires_at: AwareDatetime | None = None
 
 
@@ -86,12 +89,19 @@ class KeysOut(BaseModel):
 
 
 class ProducerIn(Strict):
-    """What a source on Kafka may ask for."""
+    """What a source on Kafka may ask for; it replaces what it might before."""
 
     org_ids: list[UUID] = Field(max_length=1_000)
     """Empty: all organizations."""
     kinds: list[str] = Field(min_length=1, max_length=50)
     active: bool = True
+
+
+class NamedProducerIn(ProducerIn):
+    """The same with the source itself."""
+
+    source: str = Field(min_length=1, max_length=200)
+    """The `ce_source` of its events."""
 
 
 class ProducersOut(BaseModel):
@@ -170,25 +180,26 @@ def _add_organizations(router: APIRouter, deps: ApiDeps) -> None:
 def _add_keys(router: APIRouter, deps: ApiDeps) -> None:
     @router.get("/keys")
     async def get_keys(_: AdministratorDep, org_id: ScopeDep) -> KeysOut:
-        """List the organization's keys; for an operator who names no organization: the operators' keys."""
+        """List the organization's keys; for an operator who names no organization: all keys."""
         async with changing(deps, org_id) as connection:
             keys = await store.list_keys(connection, org_id)
         return KeysOut(items=[KeyOut.model_validate(key) for key in keys])
 
     @router.post("/keys", status_code=201)
     async def post_key(
-        body: KeyIn, who: AdministratorDep, org_id: ScopeDep, response: Response, dry_run: DryRun = False
+        body: KeyIn, who: AdministratorDep, acting_for: ScopeDep, response: Response, dry_run: DryRun = False
     ) -> CreatedKeyOut:
         """Create a key and show it, once. It works here at once, in other services a moment later."""
+        org_id = await _whose_key(deps, body, who, acting_for)
         async with changing(deps, org_id, dry_run=dry_run) as connection:
             created = await usecases.create_key(connection, _actor(who), org_id, body.name, body.role, body.expires_at)
         response.headers.update(_NOT_CACHED)
         values = KeyOut.model_validate(created.key).model_dump()
         return CreatedKeyOut(**values, key=None if dry_run else created.text)
 
-    @router.post("/keys/{key_id}/revoke")
-    async def post_revoke(key_id: UUID, who: AdministratorDep, org_id: ScopeDep, dry_run: DryRun = False) -> KeyOut:
-        """Revoke a key for ever; again it changes nothing."""
+    @router.delete("/keys/{key_id}")
+    async def delete_key(key_id: UUID, who: AdministratorDep, org_id: ScopeDep, dry_run: DryRun = False) -> KeyOut:
+        """Revoke a key for ever; again it changes nothing. The key is still listed."""
         async with changing(deps, org_id, dry_run=dry_run) as connection:
             revoked: ApiKey = await usecases.revoke_key(connection, _actor(who), org_id, key_id)
         deps.authenticator.forget(revoked.key_hash)
@@ -210,15 +221,14 @@ def _add_producers(router: APIRouter, deps: ApiDeps) -> None:
         dry_run: DryRun = False,
     ) -> Producer:
         """Register a source, or change what it may ask for."""
-        producer = Producer(
-            source=source,
-            org_ids=tuple(sorted(set(body.org_ids))),
-            kinds=tuple(sorted(set(body.kinds))),
-            active=body.active,
-        )
         async with changing(deps, None, dry_run=dry_run) as connection:
-            await usecases.put_producer(connection, _actor(who), producer)
-        return producer
+            return await usecases.put_producer(connection, _actor(who), _producer(source, body))
+
+    @router.post("/producers", status_code=201)
+    async def post_producer(body: NamedProducerIn, who: OperatorDep, dry_run: DryRun = False) -> Producer:
+        """The same, with the source in the body."""
+        async with changing(deps, None, dry_run=dry_run) as connection:
+            return await usecases.put_producer(connection, _actor(who), _producer(body.source, body))
 
 
 def _add_audit_log(router: APIRouter, deps: ApiDeps) -> None:
@@ -236,6 +246,26 @@ def _add_audit_log(router: APIRouter, deps: ApiDeps) -> None:
             AuditOut.model_validate(dict(row.items()) | {"details": json.loads(row["details"])}) for row in rows[:limit]
         ]
         return AuditsOut(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+
+
+async def _whose_key(deps: ApiDeps, body: KeyIn, who: Principal, acting_for: OrgId | None) -> OrgId | None:
+    """Whose key is asked for. Raises ProblemError 403 for an organization that is not the caller's, 404 unknown."""
+    if "org_id" not in body.model_fields_set or body.org_id == acting_for:
+        return acting_for
+    if who.org_id is not None:
+        item = ProblemItem(where="/org_id", what="is not the key's organization", how="leave it out")
+        detail = "The key acts for one organization, and can make keys of that one only."
+        raise ProblemError(problem("organization_not_allowed", 403, "Organization not allowed", detail, item))
+    if body.org_id is not None and not await deps.authenticator.organization_exists(body.org_id):
+        item = ProblemItem(where="/org_id", what="names no active organization", how="use an id of `/v1/organizations`")
+        detail = f"No active organization has the id {body.org_id}."
+        raise ProblemError(problem("organization_unknown", 404, "Organization unknown", detail, item))
+    return None if body.org_id is None else OrgId(body.org_id)
+
+
+def _producer(source: str, body: ProducerIn) -> Producer:
+    org_ids, kinds = sorted(set(body.org_ids)), sorted(set(body.kinds))
+    return Producer(source=source, org_ids=tuple(org_ids), kinds=tuple(kinds), active=body.active)
 
 
 def _actor(who: Principal) -> Actor:

@@ -74,38 +74,39 @@ async def insert_key(conn: Connection, key: ApiKey) -> None:
 REVOKE_KEY: Final = """
 UPDATE api_keys
 SET revoked_at = $3, version = version + 1, updated_at = $3
-WHERE key_id = $1 AND org_id IS NOT DISTINCT FROM $2 AND revoked_at IS NULL
+WHERE key_id = $1 AND ($2::uuid IS NULL OR org_id = $2) AND revoked_at IS NULL
 RETURNING key_id, org_id, name, role, key_hash, hint, expires_at, revoked_at, version, created_at
 """
 
 
 async def revoke_key(conn: Connection, key_id: UUID, org_id: OrgId | None, now: datetime) -> tuple[ApiKey, int] | None:
-    """Revoke a key and give its new state with its version; None when there is no such key, or it was revoked."""
+    """Revoke a key of an organization (None: any) and give its new state with its version; None when there is nothing
+    to revoke."""
     row = await conn.fetchrow(REVOKE_KEY, key_id, org_id, now)
     return None if row is None else (_key(row), row["version"])
 
 
 LIST_KEYS: Final = """
 SELECT key_id, org_id, name, role, key_hash, hint, expires_at, revoked_at, version, created_at FROM api_keys
-WHERE org_id IS NOT DISTINCT FROM $1
+WHERE $1::uuid IS NULL OR org_id = $1
 ORDER BY created_at DESC, key_id
 LIMIT 1000
 """
 
 
 async def list_keys(conn: Connection, org_id: OrgId | None) -> list[ApiKey]:
-    """Give an organization's keys (None: the operators'), newest first, also revoked ones; at most 1,000."""
+    """Give an organization's keys (None: all), newest first, also revoked ones; at most 1,000."""
     return [_key(row) for row in await conn.fetch(LIST_KEYS, org_id)]
 
 
 FIND_KEY: Final = """
 SELECT key_id, org_id, name, role, key_hash, hint, expires_at, revoked_at, version, created_at FROM api_keys
-WHERE key_id = $1 AND org_id IS NOT DISTINCT FROM $2
+WHERE key_id = $1 AND ($2::uuid IS NULL OR org_id = $2)
 """
 
 
 async def find_key(conn: Connection, key_id: UUID, org_id: OrgId | None) -> ApiKey | None:
-    """Give a key of an organization (None: of the operators)."""
+    """Give a key of an organization (None: of any, or of the operators)."""
     row = await conn.fetchrow(FIND_KEY, key_id, org_id)
     return None if row is None else _key(row)
 

@@ -102,7 +102,10 @@ async def create_key(
 
 
 async def revoke_key(conn: Connection, actor: Actor, org_id: OrgId | None, key_id: UUID) -> ApiKey:
-    """Revoke a key for ever; doing it again changes nothing. Raises ProblemError 404 for a key that is not there."""
+    """Revoke a key of an organization (None: any key) for ever; doing it again changes nothing.
+
+    Raises ProblemError 404 for a key that is not there.
+    """
     revoked = await store.revoke_key(conn, key_id, org_id, _now())
     if revoked is None:
         known = await store.find_key(conn, key_id, org_id)
@@ -111,7 +114,7 @@ async def revoke_key(conn: Connection, actor: Actor, org_id: OrgId | None, key_i
         return known
     key, version = revoked
     await _announce(conn, key, version)
-    await store.insert_audit(conn, actor, "key.revoked", str(key_id), org_id=org_id, details={"name": key.name})
+    await store.insert_audit(conn, actor, "key.revoked", str(key_id), org_id=key.org_id, details={"name": key.name})
     return key
 
 
@@ -158,7 +161,7 @@ def _check_key(org_id: OrgId | None, role: Role, expires_at: datetime | None) ->
     items: list[ProblemItem] = []
     if (org_id is None) != (role is Role.SUPER_ADMIN):
         what = "is only for operators' keys" if org_id else "is not for operators' keys"
-        how = "use another role" if org_id else "name an organization (X-Organization-Id), or use super_admin"
+        how = "use another role" if org_id else "name an organization (`org_id`), or use super_admin"
         items.append(ProblemItem(where="/role", what=f"{role.value} {what}", how=how))
     if expires_at is not None and expires_at <= _now():
         items.append(ProblemItem(where="/expires_at", what="lies in the past", how="send a later time, or none"))
