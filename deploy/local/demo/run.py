@@ -84,7 +84,7 @@ async def _drive(values: Mapping[str, str], progress: Progress, keep_key: Callab
     bootstrap = values["KAFKA_BOOTSTRAP_SERVERS"]
     async with (
         Api(values["INGEST_URL"], scene.key) as ingest,
-        Api(values["INGEST_URL"], key) as operator,
+        Api(values["INGEST_URL"], key, scene.org_id) as operator,
         Api(values["BATCHER_URL"], key) as batcher,
         Writer(bootstrap, SOURCE) as writer,
         reading(bootstrap, READ_TOPICS) as results,
@@ -92,7 +92,7 @@ async def _drive(values: Mapping[str, str], progress: Progress, keep_key: Callab
         stage = Stage(scene, ingest, batcher, writer, results, CallLog(values["SANDBOX_URL"]), progress)
         await _until_accepted(stage)
         await _play(stage, values)
-        await operator.ask("DELETE", f"/v1/keys/{scene.key_id}")
+        await operator.ask("POST", f"/v1/keys/{scene.key_id}/revoke")
     stage.numbers.rows = await rows_per_table(values)
     stage.numbers.records = await records_per_topic(bootstrap)
     return stage.numbers

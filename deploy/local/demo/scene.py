@@ -65,16 +65,11 @@ async def set_scene(values: Mapping[str, str], key: str, say: Say) -> Scene:
     """Make what is missing and find what is there. Raises DemoFailed."""
     async with Api(values["INGEST_URL"], key) as ingest:
         org_id = await _organization(ingest)
-        made = await ingest.ask(
-            "POST",
-            "/v1/keys",
-            json={"name": f"demo {datetime.now(UTC):%Y-%m-%d %H:%M:%S}", "role": "editor", "org_id": str(org_id)},
-        )
-        await ingest.ask(
-            "POST",
-            "/v1/producers",
-            json={"source": SOURCE, "org_ids": [str(org_id)], "kinds": ["api_request"], "active": True},
-        )
+        producer = {"org_ids": [str(org_id)], "kinds": ["api_request"], "active": True}
+        await ingest.ask("PUT", f"/v1/producers/{SOURCE}", json=producer)
+    async with Api(values["INGEST_URL"], key, org_id) as ingest:
+        name = f"demo {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+        made = await ingest.ask("POST", "/v1/keys", json={"name": name, "role": "editor"})
     say("organization, key and producer are there")
     app, token, object_ids = await _world(values["SANDBOX_URL"])
     connection_id = await _connection(values, key, org_id, app, token)
@@ -83,8 +78,7 @@ async def set_scene(values: Mapping[str, str], key: str, say: Say) -> Scene:
 
 
 async def _organization(ingest: Api) -> UUID:
-    listed = await ingest.ask("GET", "/v1/organizations")
-    for organization in _items(listed):
+    for organization in (await ingest.ask("GET", "/v1/organizations"))["items"]:
         if organization["name"] == ORGANIZATION and organization["active"]:
             return UUID(organization["org_id"])
     made = await ingest.ask("POST", "/v1/organizations", json={"name": ORGANIZATION})
@@ -95,9 +89,10 @@ async def _connection(values: Mapping[str, str], key: str, org_id: UUID, app: st
     """Give the demo's connection with the sandbox's present token: a sandbox that was started again has new ones."""
     async with Api(values["ASSET_SYNC_URL"], key, org_id) as assets:
         await _until_known(assets, org_id)
-        for connection in _items(await assets.ask("GET", "/v1/connections")):
+        listed = await assets.ask("GET", "/v1/connections", params={"limit": 200})
+        for connection in listed["connections"]:
             if connection["name"] == CONNECTION and connection["status"] != "disconnected":
-                known = UUID(connection["connection_id"])
+                known = UUID(connection["id"])
                 await assets.ask("POST", f"/v1/connections/{known}/token", json={"access_token": token})
                 return known
         made = await assets.ask(
@@ -105,7 +100,7 @@ async def _connection(values: Mapping[str, str], key: str, org_id: UUID, app: st
             "/v1/connections",
             json={"platform": "meta", "name": CONNECTION, "app_id": app, "access_token": token},
         )
-        return UUID(made["connection_id"])
+        return UUID(made["id"])
 
 
 async def _until_known(assets: Api, org_id: UUID) -> None:
@@ -144,9 +139,3 @@ async def _children(client: httpx.AsyncClient, meta: dict[str, Any], seen: dict[
             path = f"/_sandbox/world/meta/{account['type']}/{account['id']}/{child}"
             ids += [item["id"] for item in (await client.get(path)).json()["items"]]
     return ids
-
-
-def _items(answer: Any) -> list[dict[str, Any]]:
-    """Lists come bare or inside a page."""
-    found: list[dict[str, Any]] = answer["items"] if isinstance(answer, dict) else answer
-    return found
