@@ -1,4 +1,4 @@
-"""`python -m deploy.local up|down|status|env|migrate`: the local stack from the command line."""
+"""`python -m deploy.local up|down|status|env|migrate|demo`: the local stack from the command line."""
 
 import argparse
 import asyncio
@@ -6,8 +6,11 @@ import sys
 import time
 from pathlib import Path
 
+from rich.console import Console
+
 from deploy.local import environment, services
 from deploy.local.database import apply_roles
+from deploy.local.demo.run import run_demo
 from deploy.local.processes import StartFailed
 from deploy.local.stack import SERVERS, Stack
 
@@ -35,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("status", help="what runs").set_defaults(run=_status)
     verbs.add_parser("env", help="the variables, as lines for a shell").set_defaults(run=_env)
     verbs.add_parser("migrate", help="bring every schema up to date").set_defaults(run=_migrate)
+    demo = verbs.add_parser("demo", help="start everything, drive the slice's traffic through it, report, stop")
+    demo.set_defaults(run=_demo)
     for verb in verbs.choices.values():
         verb.add_argument("--dir", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
@@ -50,6 +55,31 @@ def _up(stack: Stack, arguments: argparse.Namespace) -> int:
     asyncio.run(_start(stack, only))
     print(f"up after {time.monotonic() - began:.1f} s; variables: {stack.folder / 'env'}, logs: {stack.processes.logs}")
     return 0
+
+
+def _demo(stack: Stack, _: argparse.Namespace) -> int:
+    """Leaves running what ran before."""
+    ran_before = set(stack.processes.names())
+    try:
+        return 0 if asyncio.run(_start_and_demonstrate(stack)) else 1
+    finally:
+        if not ran_before:
+            _say("stopping")
+            services.stop_all(stack)
+            stack.stop()
+
+
+async def _start_and_demonstrate(stack: Stack) -> bool:
+    began = time.monotonic()
+    await stack.start(SERVERS, _say)
+    await apply_roles(stack.addresses().postgres_admin_dsn, environment.role_passwords(stack))
+    values = await services.start_all(stack, _say)
+    _say(f"everything runs after {time.monotonic() - began:.1f} s")
+
+    def keep_key(key: str) -> None:
+        environment.write(stack, {**values, "PLATFORMBUS_KEY": key})
+
+    return await run_demo(values, Console(), keep_key)
 
 
 async def _start(stack: Stack, only: list[str]) -> None:

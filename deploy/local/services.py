@@ -68,9 +68,10 @@ async def apply_topics(values: Mapping[str, str], report: Callable[[str], None])
 
 
 async def _make_first_key(values: Mapping[str, str]) -> str | None:
-    """Make the operators' first key, as `platformbus keys bootstrap` does; None when there is one already."""
+    """Make an operators' key, as `platformbus keys bootstrap` does; None if that fails."""
+    # --force: a key that was made before and is not kept here is of no use to anybody.
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.cli", "keys", "bootstrap", "--name", "local stack", "--json"),
+        *(sys.executable, "-m", "services.cli", "keys", "bootstrap", "--name", "local stack", "--force", "--json"),
         cwd=ROOT,
         env={**os.environ, **values},
         stdout=asyncio.subprocess.PIPE,

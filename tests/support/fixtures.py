@@ -1,6 +1,7 @@
 """The fixtures of real servers; `tests/conftest.py` shows them to every test."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
 
 import pytest
 from valkey.asyncio import Valkey
@@ -8,6 +9,27 @@ from valkey.asyncio import Valkey
 from tests.support.databases import Databases, ServiceDatabase, TestDatabase
 from tests.support.servers import Servers
 from tests.support.topics import Topics
+
+
+class Say(Protocol):
+    """Shows a line among pytest's own, whether the test passes or not."""
+
+    def __call__(self, line: str) -> None: ...
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Say:
+    """For what a reader needs even of a test that passed, such as the seed that replays it."""
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+
+    def write(line: str) -> None:
+        if reporter is not None and capture is not None:
+            with capture.global_and_fixture_disabled():
+                reporter.ensure_newline()
+                reporter.write_line(f"  {line}")
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,76 @@
+"""The slice, whole: what is asked is packed, paid once, and answered to everybody who asked."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from libs.postgres.schemas import SCHEMAS
+from tests.support.databases import Databases
+from tests.support.servers import Servers
+from tests.support.system import System
+from tests.support.traffic import Ask, Client, Listener, make_operator, make_organization, request_body
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+async def system(
+    servers: Servers, databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[System]:
+    database = await databases.create(*SCHEMAS)
+    folder: Path = tmp_path_factory.mktemp("slice")
+    made = await System.start(folder, servers, database)
+    try:
+        yield made
+    finally:
+        await made.close()
+        await databases.drop(database)
+
+
+async def test_200_queued_requests_for_120_objects_cost_3_calls_and_120_units(system: System) -> None:
+    operator = await make_operator(system)
+    organization = await make_organization(system, operator, "slice")
+    client = Client(system.urls, organization.key)
+    await operator.ask("batcher", "POST", "/v1/batches:pause", body={"platform": "meta"})
+    objects = organization.objects[:120]
+    asks = [Ask(f"slice-{n}", f"object-{n}", objects[n % 120], "http") for n in range(200)]
+    bodies = [{**request_body(organization, ask), "idempotency_key": ask.idempotency_key} for ask in asks]
+    before = (await _calls(system, 0))["next"]
+    listener = Listener(system.kafka_bootstrap, "batcher.results")
+    await listener.start()
+    try:
+        submitted = await client.ask("ingest", "POST", "/v1/requests:bulk", body={"requests": bodies})
+        ids = {item["request_id"] for item in submitted["items"]}
+        assert len(ids) == 200
+        await _until_queued(system, 200)
+        assert (await _calls(system, before))["calls"] == []
+        await operator.ask("batcher", "POST", "/v1/batches:resume", body={"platform": "meta"})
+        flush = {"platform": "meta", "connection_id": organization.connection_id}
+        await client.ask("batcher", "POST", "/v1/batches:flush", body=flush)
+        await listener.until(lambda heard: {r.body["request_id"] for r in heard} >= ids, 60)
+    finally:
+        await listener.close()
+    calls = (await _calls(system, before))["calls"]
+    assert len([call for call in calls if call["parent"] is None]) == 3
+    assert len([call for call in calls if call["parent"] is not None]) == 120
+    answers = [record for record in listener.heard if record.body["request_id"] in ids]
+    assert [record.type for record in answers] == ["api_request.completed.v1"] * 200
+    by_request = {record.body["request_id"]: record.body["result"]["id"] for record in answers}
+    assert [by_request[item["request_id"]] for item in submitted["items"]] == [ask.object_id for ask in asks]
+    await client.close()
+    await operator.close()
+
+
+async def _calls(system: System, since: int) -> Any:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        parameters: dict[str, str | int] = {"platform": "meta", "since": since, "limit": 10_000}
+        return (await client.get(f"{system.sandbox_url}/_sandbox/calls", params=parameters)).json()
+
+
+async def _until_queued(system: System, asks: int) -> None:
+    """Return when the batcher holds that many asks: it reads them from Kafka in its own time."""
+    while (await system.rows("SELECT count(*) AS n FROM batching.batch_request_queue"))[0]["n"] < asks:
+        pass

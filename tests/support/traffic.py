@@ -1,0 +1,225 @@
+"""Callers of platformbus: an organization with its key, producer and connection, and the two ways in.
+
+Both senders behave as a caller should: they try again with the same idempotency key until they have an answer.
+"""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from services.cli.bootstrap import bootstrap_key
+from tests.support.system import System
+
+_ANSWER_SECONDS = 120.0
+_PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """One customer, ready to ask."""
+
+    org_id: str
+    key: str
+    source: str
+    connection_id: str
+    objects: tuple[str, ...]
+    """Ids of objects that its token may read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request of a caller's, known by its idempotency key."""
+
+    idempotency_key: str
+    object_key: str
+    object_id: str
+    way: str
+    """`http` or `kafka`."""
+    priority: int = 5
+    max_wait_seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Client:
+    """HTTP with a key, trying again while a service is away."""
+
+    urls: Mapping[str, str]
+    key: str
+    org_id: str | None = None
+    http: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(trust_env=False, timeout=15))
+
+    async def ask(
+        self, service: str, method: str, path: str, *, body: object = None, idempotency_key: str | None = None
+    ) -> Any:
+        """The answer's JSON. Raises: AssertionError with the problem document for 4xx; TimeoutError."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        if self.org_id:
+            headers["X-Organization-Id"] = self.org_id
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            while True:
+                try:
+                    answer = await self.http.request(method, self.urls[service] + path, json=body, headers=headers)
+                except httpx.HTTPError:
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                    continue
+                if answer.status_code < 400:
+                    return answer.json() if answer.content else None
+                if answer.status_code < 500 and answer.status_code != 429:
+                    raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}")
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def close(self) -> None:
+        await self.http.aclose()
+
+
+async def make_operator(system: System) -> Client:
+    """A client with the operators' first key."""
+    dsn = system.environment["INGEST_WORKER_DSN"]
+    _, made = await bootstrap_key(dsn, name="tests", force=True, dry_run=False)
+    return Client(system.urls, made.text)
+
+
+async def make_organization(system: System, operator: Client, name: str) -> Organization:
+    """An organization with a key, a producer and a connection that ingest and the batcher know."""
+    made = await operator.ask("ingest", "POST", "/v1/organizations", body={"name": name})
+    org_id = made["org_id"]
+    source = f"tests/{name}"
+    producer = {"source": source, "org_ids": [org_id], "kinds": ["api_request"], "active": True}
+    await operator.ask("ingest", "POST", "/v1/producers", body=producer)
+    key = await operator.ask("ingest", "POST", "/v1/keys", body={"name": name, "role": "admin", "org_id": org_id})
+    client = Client(system.urls, key["key"])
+    token, objects = await _token_and_objects(system)
+    await _until_known(client, "asset_sync", "GET", "/v1/connections")
+    connection = await client.ask(
+        "asset_sync",
+        "POST",
+        "/v1/connections",
+        body={"platform": "meta", "name": name, "access_token": token["access_token"], "app_id": token["app"]},
+        idempotency_key=f"connection-{org_id}",
+    )
+    organization = Organization(org_id, key["key"], source, connection["id"], tuple(objects))
+    probe = request_body(organization, Ask("probe", "probe", objects[0], "http"))
+    await _until_known(client, "ingest", "POST", "/v1/requests?dry_run=true", probe)
+    await client.close()
+    return organization
+
+
+def request_body(organization: Organization, ask: Ask) -> dict[str, Any]:
+    """The body of `POST /v1/requests`."""
+    return {"kind": "api_request", "object_key": ask.object_key, "payload": _payload(organization, ask)}
+
+
+async def send_by_http(client: Client, organization: Organization, ask: Ask) -> Any:
+    return await client.ask(
+        "ingest", "POST", "/v1/requests", body=request_body(organization, ask), idempotency_key=ask.idempotency_key
+    )
+
+
+async def send_by_kafka(producer: AIOKafkaProducer, organization: Organization, ask: Ask) -> None:
+    """Publish `request.submitted`; its `ce_id` differs each time, its idempotency key does not."""
+    headers = {
+        "ce_id": str(uuid.uuid4()),
+        "ce_type": "request.submitted.v1",
+        "ce_source": organization.source,
+        "ce_specversion": "1.0",
+        "ce_time": datetime.now(UTC).isoformat(),
+        "content-type": "application/json",
+        "ce_orgid": organization.org_id,
+        "ce_idempotencykey": ask.idempotency_key,
+    }
+    body = {"kind": "api_request", "org_id": organization.org_id, "payload": _payload(organization, ask)}
+    await producer.send_and_wait(
+        "requests",
+        json.dumps(body).encode(),
+        key=ask.object_key.encode(),
+        headers=[(name, value.encode()) for name, value in headers.items()],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One record of a topic, as a consumer of the results reads it."""
+
+    event_id: str
+    type: str
+    body: Any
+
+
+class Listener:
+    """Reads a topic from its end on, without a group, and keeps everything: the history of the outside."""
+
+    def __init__(self, bootstrap: str, *topics: str) -> None:
+        self._consumer = AIOKafkaConsumer(*topics, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+        self.heard: list[Heard] = []
+        self._changed = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self._consumer.start()
+        self._task = asyncio.create_task(self._listen())
+
+    async def close(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._consumer.stop()
+
+    async def until(self, enough: Any, seconds: float) -> None:
+        """Return when `enough(heard)` is true. Raises: TimeoutError."""
+        async with asyncio.timeout(seconds), self._changed:
+            await self._changed.wait_for(lambda: enough(self.heard))
+
+    async def _listen(self) -> None:
+        async for record in self._consumer:
+            headers = {name: value.decode() for name, value in record.headers}
+            body = json.loads(record.value) if record.value else None
+            async with self._changed:
+                self.heard.append(Heard(headers["ce_id"], headers["ce_type"], body))
+                self._changed.notify_all()
+
+
+def _payload(organization: Organization, ask: Ask) -> dict[str, Any]:
+    return {
+        "platform": "meta",
+        "connection_id": organization.connection_id,
+        "request_type": "get_object",
+        "params": {"object_id": ask.object_id, "fields": ["id", "name"]},
+        "priority": ask.priority,
+        "max_wait_seconds": ask.max_wait_seconds,
+    }
+
+
+async def _token_and_objects(system: System) -> tuple[dict[str, Any], list[str]]:
+    """A valid user token of the sandbox's world, and what it may read: the campaigns of its biggest ad account."""
+    meta = (await system.world())["platforms"]["meta"]
+    token = next(t for t in meta["tokens"] if t["state"] == "valid" and t["kind"] == "user")
+    seen = {(one["type"], one["id"]) for one in token["sees"]}
+    accounts = [a for a in meta["accounts"] if a["type"] == "ad_account" and (a["type"], a["id"]) in seen]
+    biggest = max(accounts, key=lambda account: account["children"].get("campaigns", 0))
+    objects = []
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for child in ("campaigns", "adsets", "ads"):
+            address = f"{system.sandbox_url}/_sandbox/world/meta/ad_account/{biggest['id']}/{child}"
+            objects += [item["id"] for item in (await client.get(address)).json()["items"]]
+    return token, objects
+
+
+async def _until_known(client: Client, service: str, method: str, path: str, body: object = None) -> None:
+    """Ask until the service has heard of what ingest or asset_sync just published."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await client.ask(service, method, path, body=body)
+            except AssertionError:
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                return
