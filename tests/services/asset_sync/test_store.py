@@ -22,7 +22,11 @@ async def w(asset_sync_database: ServiceDatabase, tmp_path: Path) -> AsyncIterat
 
 
 async def test_every_query_can_be_prepared(w: World) -> None:
-    queries = {name: text for name, text in vars(store).items() if name.isupper() and isinstance(text, str)}
+    queries = {
+        name: text
+        for name, text in vars(store).items()
+        if name[0].isupper() and name.isupper() and isinstance(text, str)
+    }
     assert len(queries) > 15
     async with w.worker.acquire() as conn:
         for text in queries.values():
