@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,6 +18,18 @@ from services.cli.settings import LOCAL_ENV, SERVICES, CliSettings, ServiceName
 
 T = TypeVar("T")
 _READ_TIMEOUT_SECONDS = 60.0
+_PAGE_ROWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """How a route names the parts of a page."""
+
+    rows: str
+    cursor: str
+    """The parameter that asks for the next page."""
+    following: str
+    """The field that says what to give for it; null on the last page."""
 
 
 class Bus:
@@ -44,9 +57,11 @@ class Bus:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         organization: str | None = None,
+        for_all: bool = False,
     ) -> Any:
         """Call a service's route with the key and return its JSON; parameters that are None are left out.
 
+        `organization` comes before PLATFORMBUS_ORGANIZATION; `for_all` names none even if that is set.
         Raises: Failed with the problem document's words, or when nothing answers; AskedWrongly without a key or
         address.
         """
@@ -56,13 +71,35 @@ class Bus:
             )
         sent = {"Authorization": f"Bearer {self.settings.platformbus_key.get_secret_value()}"} | dict(headers or {})
         meant = organization or self.settings.platformbus_organization
-        if meant:
+        if meant and not for_all:
             sent["X-Organization-Id"] = meant
         chosen = {name: value for name, value in (params or {}).items() if value is not None}
         answer = self.fetch(service, method, path, params=chosen, body=body, headers=sent)
         if answer.is_success:
             return _json_of(answer)
         raise _refusal(answer, f"{service} {path}")
+
+    def pages(
+        self,
+        service: ServiceName,
+        path: str,
+        *,
+        limit: int,
+        page: Page,
+        params: Mapping[str, Any],
+        organization: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Read up to `limit` rows of a list that comes in pages. Raises as `ask`."""
+        rows: list[dict[str, Any]] = []
+        after: Any = None
+        while len(rows) < limit:
+            asked = dict(params) | {"limit": min(limit - len(rows), _PAGE_ROWS), page.cursor: after}
+            answer = self.ask(service, "GET", path, params=asked, organization=organization)
+            rows += answer[page.rows]
+            after = answer[page.following]
+            if after is None:
+                break
+        return rows
 
     def fetch(
         self,
@@ -133,12 +170,6 @@ def one_service(name: str | None) -> tuple[ServiceName, ...]:
     if name not in SERVICES:
         raise AskedWrongly(f"there is no service {name!r}; one of {', '.join(SERVICES)}")
     return (name,)
-
-
-def items_of(answer: Any) -> list[dict[str, Any]]:
-    """The rows of a list, which comes bare or as a page with `items`."""
-    found: list[dict[str, Any]] = answer["items"] if isinstance(answer, dict) else answer
-    return found
 
 
 def _json_of(answer: httpx.Response) -> Any:

@@ -8,14 +8,14 @@ from uuid import UUID
 import typer
 
 from libs.vocabulary import ConnectionStatus, PlatformName
-from services.cli.bus import Bus, bus_of, items_of
+from services.cli.bus import Bus, Page, bus_of
 from services.cli.errors import AskedWrongly
 from services.cli.options import AsJson, DryRun, Limit, Organization
 
 commands = typer.Typer(no_args_is_help=True, help="Connections to platforms: add, list, show, replace, disconnect.")
 
 _COLUMNS = (
-    ("connection_id", "ID"),
+    ("id", "ID"),
     ("platform", "PLATFORM"),
     ("name", "NAME"),
     ("status", "STATUS"),
@@ -25,6 +25,8 @@ _COLUMNS = (
     ("version", "VERSION"),
     ("updated_at", "UPDATED"),
 )
+
+_PAGE = Page(rows="connections", cursor="after", following="next_after")
 
 ConnectionId = Annotated[UUID, typer.Argument(help="Id of the connection, as `list` shows it.")]
 TokenStdin = Annotated[bool, typer.Option("--token-stdin", help="Read the token from standard input.")]
@@ -53,13 +55,16 @@ def add_connection(
     """Keep a token that a platform gave. The platform is asked what it is before it is sealed and kept."""
     bus = bus_of(ctx, as_json)
     token = _token(bus, token_stdin, token_env)
-    body: dict[str, Any] = {"platform": platform.value, "name": name, "app_id": app, "access_token": token}
-    if dry_run:
-        bus.out.done(f"would add connection {name!r} to {platform.value}, token ending in {token[-4:]}", dry_run=True)
-        return
-    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     bus.out.record(
-        bus.ask("asset_sync", "POST", "/v1/connections", body=body, headers=headers, organization=organization)
+        bus.ask(
+            "asset_sync",
+            "POST",
+            "/v1/connections",
+            params={"dry_run": dry_run},
+            body={"platform": platform.value, "name": name, "app_id": app, "access_token": token},
+            headers={"Idempotency-Key": idempotency_key} if idempotency_key else {},
+            organization=organization,
+        )
     )
 
 
@@ -74,9 +79,9 @@ def list_connections(
 ) -> None:
     """List connections; tokens are never shown."""
     bus = bus_of(ctx, as_json)
-    params = {"platform": platform and platform.value, "status": status and status.value, "limit": limit}
-    answer = bus.ask("asset_sync", "GET", "/v1/connections", params=params, organization=organization)
-    bus.out.table(items_of(answer), _COLUMNS, nothing="no connections")
+    params = {"platform": platform and platform.value, "status": status and status.value}
+    rows = bus.pages("asset_sync", "/v1/connections", limit=limit, page=_PAGE, params=params, organization=organization)
+    bus.out.table(rows, _COLUMNS, nothing="no connections")
 
 
 @commands.command("show")
@@ -101,43 +106,48 @@ def replace_token(
     """Put a new token in the place of a connection's old one."""
     bus = bus_of(ctx, as_json)
     token = _token(bus, token_stdin, token_env)
-    path = f"/v1/connections/{connection_id}"
-    if dry_run:
-        known = bus.ask("asset_sync", "GET", path, organization=organization)
-        words = f"would replace the token of {known['name']!r} by one ending in {token[-4:]}"
-        bus.out.done(words, dry_run=True)
-        return
+    path = f"/v1/connections/{connection_id}/token"
     body = {"access_token": token}
-    bus.out.record(bus.ask("asset_sync", "POST", f"{path}/token", body=body, organization=organization))
+    params = {"dry_run": dry_run}
+    bus.out.record(bus.ask("asset_sync", "POST", path, params=params, body=body, organization=organization))
 
 
 @commands.command("disconnect")
 def disconnect(
     ctx: typer.Context,
     connection_id: ConnectionId,
+    forget: Annotated[bool, typer.Option("--forget", help="Delete the connection itself too.")] = False,
     organization: Organization = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forget a connection's token: nothing is called through it any more."""
+    """Destroy a connection's token: nothing is called through it any more."""
     bus = bus_of(ctx, as_json)
     path = f"/v1/connections/{connection_id}"
-    if dry_run:
-        known = bus.ask("asset_sync", "GET", path, organization=organization)
-        bus.out.done(f"would disconnect {known['name']!r}, which is {known['status']}", dry_run=True)
-        return
-    answer = bus.ask("asset_sync", "DELETE", path, organization=organization)
-    if answer is None:
-        bus.out.done(f"disconnected {connection_id}", connection_id=str(connection_id))
-    else:
-        bus.out.record(answer)
+    params = {"forget": forget, "dry_run": dry_run}
+    bus.out.record(bus.ask("asset_sync", "DELETE", path, params=params, organization=organization))
 
 
 @commands.command("reseal")
 def reseal(ctx: typer.Context, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Put every token under the active key-encryption key; `secrets rotate-kek` does this as its last step."""
     bus = bus_of(ctx, as_json)
-    bus.out.record(bus.ask("asset_sync", "POST", "/v1/connections:reseal", params={"dry_run": dry_run or None}))
+    done = reseal_all(bus, dry_run=dry_run)
+    bus.out.record(done)
+    if done["failed"] and not dry_run:
+        raise typer.Exit(1)
+
+
+def reseal_all(bus: Bus, *, dry_run: bool = False) -> dict[str, Any]:
+    """Ask for passes until nothing more can be resealed, and sum them; `failed` tokens do not open."""
+    resealed = 0
+    while True:
+        answer: dict[str, Any] = bus.ask("asset_sync", "POST", "/v1/connections:reseal", params={"dry_run": dry_run})
+        resealed += answer["resealed"]
+        # Those that fail remain for ever: a pass that moved nothing was the last.
+        if dry_run or not answer["remaining"] or not answer["resealed"]:
+            return answer | {"resealed": resealed}
+        bus.out.remark(f"{resealed} resealed, {answer['remaining']} to go")
 
 
 def _token(bus: Bus, from_stdin: bool, variable: str | None) -> str:

@@ -7,7 +7,7 @@ import typer
 
 from services.cli.bus import Bus, bus_of, one_service
 from services.cli.errors import Failed
-from services.cli.options import AsJson, DryRun, Limit, Service
+from services.cli.options import AsJson, DryRun, RouteLimit, Service
 from services.cli.settings import ServiceName
 
 commands = typer.Typer(no_args_is_help=True, help="Records that did not fit their contract: look, redrive, drop.")
@@ -26,7 +26,7 @@ LetterId = Annotated[UUID, typer.Argument(help="Id of the dead letter, as `list`
 
 
 @commands.command("list")
-def list_letters(ctx: typer.Context, service: Service = None, limit: Limit = 50, as_json: AsJson = False) -> None:
+def list_letters(ctx: typer.Context, service: Service = None, limit: RouteLimit = 50, as_json: AsJson = False) -> None:
     """List the open ones, oldest first."""
     bus = bus_of(ctx, as_json)
     rows = [

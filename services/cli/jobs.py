@@ -8,7 +8,7 @@ import typer
 
 from services.cli.bus import Bus, bus_of, one_service
 from services.cli.errors import AskedWrongly, Failed
-from services.cli.options import AsJson, DryRun, Limit, Service
+from services.cli.options import AsJson, DryRun, RouteLimit, Service
 from services.cli.settings import ServiceName
 
 commands = typer.Typer(no_args_is_help=True, help="Periodic jobs: when they run, how they ended, run one now.")
@@ -48,7 +48,7 @@ def list_jobs(ctx: typer.Context, service: Service = None, as_json: AsJson = Fal
 
 @commands.command("runs")
 def list_runs(
-    ctx: typer.Context, name: JobName, service: Service = None, limit: Limit = 20, as_json: AsJson = False
+    ctx: typer.Context, name: JobName, service: Service = None, limit: RouteLimit = 20, as_json: AsJson = False
 ) -> None:
     """List the job's runs, newest first."""
     bus = bus_of(ctx, as_json)

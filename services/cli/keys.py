@@ -8,7 +8,7 @@ import typer
 
 from libs.vocabulary import Role
 from services.cli.bootstrap import bootstrap_key
-from services.cli.bus import bus_of, items_of
+from services.cli.bus import bus_of
 from services.cli.errors import AskedWrongly
 from services.cli.options import AsJson, DryRun, Organization
 
@@ -39,28 +39,37 @@ def create_key(
 ) -> None:
     """Make a key and show it, once."""
     bus = bus_of(ctx, as_json)
-    org_id = organization or bus.settings.platformbus_organization
     if platform and organization:
         raise AskedWrongly("a key is the bus's operators' or an organization's: give --platform or --organization")
-    body: dict[str, Any] = {
-        "name": name,
-        "role": (Role.SUPER_ADMIN if platform else role).value,
-        "org_id": None if platform else org_id,
-    }
+    body: dict[str, Any] = {"name": name, "role": (Role.SUPER_ADMIN if platform else role).value}
     if expires_in_days is not None:
         body["expires_at"] = (datetime.now(UTC) + timedelta(days=expires_in_days)).isoformat()
-    made = bus.ask("ingest", "POST", "/v1/keys", params={"dry_run": dry_run or None}, body=body)
-    bus.out.record(made)
+    bus.out.record(
+        bus.ask(
+            "ingest",
+            "POST",
+            "/v1/keys",
+            params={"dry_run": dry_run},
+            body=body,
+            organization=organization,
+            for_all=platform,
+        )
+    )
     if not dry_run:
         bus.out.remark("the key is shown this once; keep it in a safe place")
 
 
 @commands.command("list")
-def list_keys(ctx: typer.Context, organization: Organization = None, as_json: AsJson = False) -> None:
-    """List keys, revoked ones too."""
+def list_keys(
+    ctx: typer.Context,
+    organization: Organization = None,
+    platform: Annotated[bool, typer.Option("--platform", help="The keys of the bus's operators.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List an organization's keys, or with --platform the operators', revoked ones too."""
     bus = bus_of(ctx, as_json)
-    keys = items_of(bus.ask("ingest", "GET", "/v1/keys", organization=organization))
-    bus.out.table(keys, _COLUMNS, nothing="no keys")
+    answer = bus.ask("ingest", "GET", "/v1/keys", organization=organization, for_all=platform)
+    bus.out.table(answer["items"], _COLUMNS, nothing="no keys")
 
 
 @commands.command("revoke")
@@ -68,13 +77,15 @@ def revoke_key(
     ctx: typer.Context,
     key_id: Annotated[UUID, typer.Argument(help="Id of the key, as `list` shows it.")],
     organization: Organization = None,
+    platform: Annotated[bool, typer.Option("--platform", help="A key of the bus's operators.")] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Let a key open nothing any more, within moments, everywhere."""
     bus = bus_of(ctx, as_json)
-    params = {"dry_run": dry_run or None}
-    bus.out.record(bus.ask("ingest", "DELETE", f"/v1/keys/{key_id}", params=params, organization=organization))
+    path = f"/v1/keys/{key_id}/revoke"
+    params = {"dry_run": dry_run}
+    bus.out.record(bus.ask("ingest", "POST", path, params=params, organization=organization, for_all=platform))
 
 
 @commands.command("bootstrap")

@@ -12,5 +12,6 @@ Organization = Annotated[
         "--organization", "-o", help="Id of the organization that is meant, for a key of the bus's operators."
     ),
 ]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="How many at most.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="How many at most.")]
 Service = Annotated[str | None, typer.Option("--service", help="ingest, asset_sync or batcher; all when left out.")]
+RouteLimit = Annotated[int, typer.Option("--limit", min=1, max=500, help="How many at most.")]

@@ -1,12 +1,13 @@
 """`platformbus producers`: which source on Kafka may ask for what."""
 
 from typing import Annotated
+from urllib.parse import quote
 from uuid import UUID
 
 import typer
 
 from libs.vocabulary import RequestKind
-from services.cli.bus import bus_of, items_of
+from services.cli.bus import bus_of
 from services.cli.options import AsJson, DryRun
 
 commands = typer.Typer(no_args_is_help=True, help="Producers: which `ce_source` on Kafka may ask for what.")
@@ -32,16 +33,16 @@ def set_producer(
     """Let a source ask, or change what it may ask for: what is given replaces what was."""
     bus = bus_of(ctx, as_json)
     body = {
-        "source": source,
         "org_ids": [str(org_id) for org_id in organizations or ()],
         "kinds": [kind.value for kind in kinds or tuple(RequestKind)],
         "active": not inactive,
     }
-    bus.out.record(bus.ask("ingest", "POST", "/v1/producers", params={"dry_run": dry_run or None}, body=body))
+    path = f"/v1/producers/{quote(source, safe='/')}"
+    bus.out.record(bus.ask("ingest", "PUT", path, params={"dry_run": dry_run}, body=body))
 
 
 @commands.command("list")
 def list_producers(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List every source and what it may ask for."""
     bus = bus_of(ctx, as_json)
-    bus.out.table(items_of(bus.ask("ingest", "GET", "/v1/producers")), _COLUMNS, nothing="no producers")
+    bus.out.table(bus.ask("ingest", "GET", "/v1/producers")["items"], _COLUMNS, nothing="no producers")

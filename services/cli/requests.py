@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import typer
 
 from libs.vocabulary import PlatformName, RequestKind
-from services.cli.bus import Bus, bus_of, items_of
+from services.cli.bus import Bus, Page, bus_of
 from services.cli.errors import AskedWrongly, Failed
 from services.cli.options import AsJson, DryRun, Limit, Organization
 
@@ -25,6 +25,7 @@ _COLUMNS = (
     ("received_at", "RECEIVED"),
     ("ended_at", "ENDED"),
 )
+_PAGE = Page(rows="items", cursor="cursor", following="next_cursor")
 _OPEN = "accepted"
 _POLL_SECONDS = 0.2
 
@@ -37,7 +38,7 @@ WaitSeconds = Annotated[
 def submit(
     ctx: typer.Context,
     connection: Annotated[UUID | None, typer.Option("--connection", help="Through which connection.")] = None,
-    request_type: Annotated[str | None, typer.Option("--type", help="What is read, e.g. object_read.")] = None,
+    request_type: Annotated[str | None, typer.Option("--type", help="What is read, e.g. get_object.")] = None,
     params: Annotated[
         list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Parameter, a text; repeat.")
     ] = None,
@@ -87,7 +88,7 @@ def submit(
         "ingest",
         "POST",
         "/v1/requests",
-        params={"dry_run": dry_run or None},
+        params={"dry_run": dry_run},
         body=body,
         headers={"Idempotency-Key": idempotency_key or str(uuid4())},
         organization=organization,
@@ -130,10 +131,9 @@ def list_requests(
         "status": status,
         "object_key": object_key,
         "connection_id": None if connection is None else str(connection),
-        "limit": limit,
     }
-    answer = bus.ask("ingest", "GET", "/v1/requests", params=params, organization=organization)
-    bus.out.table(items_of(answer), _COLUMNS, nothing="no requests")
+    rows = bus.pages("ingest", "/v1/requests", limit=limit, page=_PAGE, params=params, organization=organization)
+    bus.out.table(rows, _COLUMNS, nothing="no requests")
 
 
 def _show_end(bus: Bus, request_id: UUID, wait_seconds: float, organization: str | None) -> None:

@@ -7,6 +7,8 @@ import typer
 
 from libs.security.key_file import activate_key, new_key, read_keys, remove_key
 from services.cli.bus import bus_of
+from services.cli.connections import reseal_all
+from services.cli.errors import Failed
 from services.cli.options import AsJson, DryRun
 
 commands = typer.Typer(no_args_is_help=True, help="Key-encryption keys: list, add, activate, rotate, remove.")
@@ -95,5 +97,9 @@ def rotate_kek(
     activate_key(path, key_id)
     bus.out.remark(f"activated {key_id}")
     time.sleep(settle_seconds)
-    answer = bus.ask("asset_sync", "POST", "/v1/connections:reseal")
-    bus.out.record({"key_id": key_id, "was": before} | (answer or {}))
+    done = reseal_all(bus)
+    bus.out.record({"key_id": key_id, "was": before} | done)
+    if done["failed"] or done["kek_id"] != key_id:
+        raise Failed(
+            f"not every token is under {key_id}: {done['failed']} failed, asset_sync seals with {done['kek_id']}"
+        )
