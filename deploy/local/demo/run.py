@@ -1,6 +1,5 @@
 """Drives the demo through a running stack, phase by phase, with progress shown, and prints the report."""
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,12 +18,12 @@ from deploy.local.demo.traffic import (
     STEADY_PER_SECOND,
     STEADY_SECONDS,
     Sent,
-    request_body,
     send_bad,
     send_queued,
     send_steadily,
     until_ended,
     until_queued,
+    until_usable,
 )
 
 READ_TOPICS = ("ingest.accepted", "batcher.results", "ingest.dead_letters")
@@ -90,7 +89,7 @@ async def _drive(values: Mapping[str, str], progress: Progress, keep_key: Callab
         reading(bootstrap, READ_TOPICS) as results,
     ):
         stage = Stage(scene, ingest, batcher, writer, results, CallLog(values["SANDBOX_URL"]), progress)
-        await _until_accepted(stage)
+        await until_usable(ingest, scene)
         await _play(stage, values)
         await operator.ask("POST", f"/v1/keys/{scene.key_id}/revoke")
     stage.numbers.rows = await rows_per_table(values)
@@ -107,18 +106,6 @@ async def _play(stage: Stage, values: Mapping[str, str]) -> None:
     by_status = await statuses(stage.ingest, done, stage.bar("asking ingest how each ended", len(done.requests)))
     count_everything(stage.numbers, stage.results, bad, queued, steady, done)
     check_everything(stage.numbers, bad, done, QUEUED_REQUESTS + STEADY_REQUESTS, by_status)
-
-
-async def _until_accepted(stage: Stage) -> None:
-    """Wait until ingest has heard of the connection; the event needs some milliseconds."""
-    body = request_body(stage.scene, "probe", 0)
-    headers = {"Idempotency-Key": "probe"}
-    for _ in range(200):
-        answer = await stage.ingest.send("POST", "/v1/requests?dry_run=true", json=body, headers=headers)
-        if answer.is_success:
-            return
-        await asyncio.sleep(0.05)
-    raise DemoFailed(f"ingest refuses a good request: {answer.text[:500]}")
 
 
 async def _queue_and_flush(stage: Stage) -> Sent:

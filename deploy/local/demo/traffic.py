@@ -80,12 +80,14 @@ async def send_queued(ingest: Api, writer: Writer, scene: Scene, advance: Advanc
     return sent
 
 
-async def send_steadily(ingest: Api, writer: Writer, scene: Scene, advance: Advance) -> Sent:
-    """Send 20 reads a second for 10 s that want no waiting, by HTTP and Kafka in turn, at an even pace."""
+async def send_steadily(
+    ingest: Api, writer: Writer, scene: Scene, advance: Advance, *, seconds: int = STEADY_SECONDS
+) -> Sent:
+    """Send 20 reads a second that want no waiting, by HTTP and Kafka in turn, at an even pace."""
     sent, run = Sent(), uuid4().hex[:8]
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for number in range(STEADY_PER_SECOND * STEADY_SECONDS):
+        for number in range(STEADY_PER_SECOND * seconds):
             await asyncio.sleep(max(0.0, started + number / STEADY_PER_SECOND - time.perf_counter()))
             payload = read_of(scene, number, max_wait_seconds=0)
             names = (f"steady-{number}", payload, f"steady-{run}-{number}", sent)
@@ -205,6 +207,18 @@ def _body(scene: Scene, object_key: str, payload: dict[str, Any]) -> dict[str, A
 
 def _with(body: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return body | {"payload": body["payload"] | changes}
+
+
+async def until_usable(ingest: Api, scene: Scene) -> None:
+    """Wait until ingest has heard of the connection; the event needs some milliseconds."""
+    body = request_body(scene, "probe", 0)
+    headers = {"Idempotency-Key": "probe"}
+    for _ in range(200):
+        answer = await ingest.send("POST", "/v1/requests?dry_run=true", json=body, headers=headers)
+        if answer.is_success:
+            return
+        await asyncio.sleep(0.05)
+    raise DemoFailed(f"ingest refuses a good request: {answer.text[:500]}")
 
 
 async def until_queued(batcher: Api, expected: int) -> int:
