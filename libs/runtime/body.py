@@ -12,11 +12,15 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.events.problem import ProblemError, ProblemItem, problem
-from libs.runtime.problems import pointer
+from libs.runtime.problems import pointer, problem_response
 
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+MAX_HEAD_BYTES = 32_768
 BODY_SECONDS = 30.0
 """A body that has not arrived by then is given up."""
+DISCARDED_BYTES = 16 * 1024 * 1024
+DISCARD_SECONDS = 5.0
+"""How much, and how long, a client may go on sending a body that was refused."""
 MAX_DEPTH = 64
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _CLOSE = {"Connection": "close"}
@@ -30,16 +34,24 @@ class BodyMiddleware:
         self._max = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in METHODS_WITH_BODY:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        _check_head(scope)
+        if scope["method"] not in METHODS_WITH_BODY:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max:
-            raise self._too_large(f"The body is {int(length)} bytes long")
+            await self._refuse_too_large(f"The body is {int(length)} bytes long, more", receive, send)
+            return
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await self._read(receive)
+        except _TooLarge:
+            await self._refuse_too_large("The body is longer", receive, send)
+            return
         except TimeoutError:
             late = problem("body_too_slow", 408, "Body too slow", f"The body did not arrive in {BODY_SECONDS:.0f} s.")
             raise ProblemError(late, headers=_CLOSE) from None
@@ -63,17 +75,47 @@ class BodyMiddleware:
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > self._max:
-                raise self._too_large("The body")
+                raise _TooLarge
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
-    def _too_large(self, what: str) -> ProblemError:
-        detail = f"{what}, more than the {self._max} bytes that are taken here."
-        if what == "The body":
-            detail = f"The body is longer than the {self._max} bytes that are taken here."
+    async def _refuse_too_large(self, what: str, receive: Receive, send: Send) -> None:
+        """Answer at once, then read on for a while: closing on a client that still sends would lose it the answer."""
+        detail = f"{what} than the {self._max} bytes that are taken here."
         item = ProblemItem(where="", what="is too large", how="send less at a time")
-        return ProblemError(problem("body_too_large", 413, "Body too large", detail, item), headers=_CLOSE)
+        response = problem_response(problem("body_too_large", 413, "Body too large", detail, item), _CLOSE)
+        start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
+        await _discard(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _check_head(scope: Scope) -> None:
+    """The server's own limit holds only for heads that arrive in pieces."""
+    size = len(scope["path"]) + len(scope["query_string"])
+    size += sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > MAX_HEAD_BYTES:
+        detail = f"Address and headers are {size} bytes long, more than the {MAX_HEAD_BYTES} that are taken here."
+        raise ProblemError(problem("head_too_large", 431, "Headers too large", detail), headers=_CLOSE)
+
+
+class _TooLarge(Exception):  # noqa: N818  a way out of the reading loop
+    pass
+
+
+async def _discard(receive: Receive) -> None:
+    left = DISCARDED_BYTES
+    try:
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while left > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+                left -= len(message.get("body", b""))
+    except TimeoutError:
+        return
 
 
 def check_json(body: bytes) -> ProblemError | None:

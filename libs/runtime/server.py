@@ -9,11 +9,10 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from libs.runtime.body import MAX_HEAD_BYTES
 from libs.runtime.settings import ServiceSettings
 
 KEEP_ALIVE_SECONDS = 15
-MAX_HEAD_BYTES = 32_768
-"""Request line and headers; h11 answers 400 beyond it."""
 BACKLOG = 512
 
 _log = logging.getLogger(__name__)

@@ -48,8 +48,11 @@ class Api:
         return response.json() if response.content else None
 
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Give the answer, whatever it is."""
-        return await self._client.request(method, path, **options)
+        """Give the answer, whatever it is. Raises DemoFailed when there is none."""
+        try:
+            return await self._client.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise DemoFailed(f"{method} {path} got no answer: {error!r}") from error
 
 
 @dataclass(frozen=True, slots=True)

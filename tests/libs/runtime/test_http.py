@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from pydantic import BaseModel, Field
 
 from libs.events.problem import ProblemError, ProblemItem, problem
-from libs.runtime.body import check_json
+from libs.runtime.body import DISCARDED_BYTES, check_json
 from libs.runtime.health import Health
 from libs.runtime.http import create_app
 from tests.support.asgi import client_of, problem_of
@@ -134,13 +134,18 @@ async def test_a_body_that_grows_too_large_while_streaming_is_refused_at_once() 
     async def endless() -> AsyncIterator[bytes]:
         nonlocal sent
         while True:
-            sent += 500
-            yield b"x" * 500
+            sent += 50_000
+            yield b"x" * 50_000
 
     async with client_of(APP) as client:
         response = await client.post("/v1/things", content=endless(), headers=JSON)
     problem_of(response, 413, "body_too_large")
-    assert sent <= 3_000
+    assert sent <= DISCARDED_BYTES + 100_000
+
+
+async def test_a_head_that_is_too_large_is_refused() -> None:
+    async with client_of(APP) as client:
+        problem_of(await client.get("/live", headers={"X-Large": "x" * 40_000}), 431, "head_too_large")
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"])
