@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from deploy.local.database import ROLES_SQL
 from libs.postgres import SCHEMAS, Database, role_name
+from libs.postgres.roles import ROLES_SQL
 from libs.postgres.schemas import DatabaseRole
 from tests.support.databases import Databases, ServiceDatabase, TestDatabase, dsn_to
 
