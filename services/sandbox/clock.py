@@ -1,0 +1,55 @@
+"""The sandbox's clock: token expiry, quota windows and days follow it, so that tests can move time."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+MAX_RATE = 1_000_000.0
+MAX_ADVANCE_SECONDS = 10 * 366 * 86_400.0
+
+
+class ClockRefused(ValueError):  # noqa: N818  reads as the fact it reports
+    """The clock cannot be moved that way."""
+
+
+class Clock:
+    """Starts equal to the machine's clock; moves forward only."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._base = datetime.now(UTC)
+        self._since = monotonic()
+        self.rate = 1.0
+
+    def now(self) -> datetime:
+        return self._base + timedelta(seconds=(self._monotonic() - self._since) * self.rate)
+
+    def unix(self) -> float:
+        return self.now().timestamp()
+
+    def advance(self, seconds: float) -> None:
+        """Raises: ClockRefused if that is backwards or more than ten years."""
+        if not 0 <= seconds <= MAX_ADVANCE_SECONDS:
+            raise ClockRefused("advance_seconds must be from 0 to ten years; only a reset moves the clock backwards")
+        self._restart(self.now() + timedelta(seconds=seconds))
+
+    def move_to(self, moment: datetime) -> None:
+        """Raises: ClockRefused if the moment is past already, or has no time zone."""
+        if moment.tzinfo is None:
+            raise ClockRefused("now must carry a time zone, e.g. 2026-11-21T10:00:00Z")
+        self.advance((moment - self.now()).total_seconds())
+
+    def set_rate(self, rate: float) -> None:
+        """0 stops the clock. Raises: ClockRefused."""
+        if not 0 <= rate <= MAX_RATE:
+            raise ClockRefused(f"rate must be from 0 to {MAX_RATE:g}")
+        self._restart(self.now())
+        self.rate = rate
+
+    def _restart(self, moment: datetime) -> None:
+        self._base, self._since = moment, self._monotonic()
+
+
+def rfc3339(moment: datetime) -> str:
+    """RFC 3339 text in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,259 @@
+"""One call, alone or as an item of a batch: routed, met by faults, authenticated, paid for, answered."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from services.sandbox.calls import CallRow
+from services.sandbox.exchange import Answer, Query, Surroundings
+from services.sandbox.faults import Fault, Target
+from services.sandbox.meta import faulting
+from services.sandbox.meta.assets import Cast
+from services.sandbox.meta.catalog import KINDS
+from services.sandbox.meta.errors import (
+    GraphError,
+    bad_parameter,
+    missing_object,
+    no_token,
+    retired_version,
+    too_many_ids,
+    unknown_path,
+)
+from services.sandbox.meta.listing import NotCovered
+from services.sandbox.meta.params import Params
+from services.sandbox.meta.quota import (
+    Bucket,
+    Quotas,
+    ads_bucket,
+    instagram_bucket,
+    page_bucket,
+    platform_buckets,
+    refusal,
+)
+from services.sandbox.meta.reading import Reader
+from services.sandbox.meta.routes import CURRENT, Route, find_route, is_marketing, serving_version, split_version
+from services.sandbox.meta.tokens import Token, Tokens, debug_data
+from services.sandbox.meta.world import Node, World
+
+MAX_IDS = 50  # T: "(#100) Too many IDs. Maximum: 50."
+_SECRET_KEYS = {
+    "access_token", "appsecret_proof", "input_token", "client_secret", "fb_exchange_token", "code", "batch",
+}  # fmt: skip
+_SECRET_TEXT = re.compile(r"EAA[A-Za-z0-9]{20,}|\d{10,}(?:\||%7[Cc])[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What both a single call and an item of a batch come down to."""
+
+    method: str
+    path: str
+    params: Params
+    query: Query
+    secret: str | None
+    base_url: str
+    version: str | None = None
+    """Of the batch around it, for items without their own."""
+    item_index: int | None = None
+    item_name: str | None = None
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A call that is routed and met by its fault, and not yet done."""
+
+    request: Request
+    row: CallRow
+    route: Route
+    token: Token | None
+    version: str | None
+    parts: tuple[str, ...]
+    fault: Fault | None
+    spent: tuple[Bucket, ...] = field(default=())
+
+
+def redact(query: Query) -> Query:
+    """The query with `<name>` for every secret in it; keys stay."""
+    return {
+        name: [f"<{name}>" if name in _SECRET_KEYS else _SECRET_TEXT.sub("<access_token>", value) for value in values]
+        for name, values in query.items()
+    }
+
+
+class Handler:
+    """Answers calls from one world."""
+
+    def __init__(self, around: Surroundings, world: World, cast: Cast, tokens: Tokens, quotas: Quotas) -> None:
+        self.around = around
+        self.world = world
+        self.tokens = tokens
+        self.quotas = quotas
+        accounts = cast.ad_accounts.values()
+        self._active_ads = {account.id: self._count_active_ads(account) for account in accounts}
+        self._owners = {page.values["instagram_business_account"]: page for page in cast.pages.values()}
+
+    def prepare(self, request: Request, row: CallRow) -> Prepared:
+        """Find out what is asked, by whom, and whether a fault hits it."""
+        asked, parts = split_version(request.path)
+        token = self.tokens.find(request.secret) if request.secret else None
+        route = find_route(request.method, parts, request.params, self.world, token)
+        row.operation, row.token = route.operation, token.id if token else None
+        names = tuple(name for name in (request.item_name, route.node_id, parts[0] if parts else None) if name)
+        target = Target(
+            platform=row.platform,
+            method=request.method,
+            host=row.host,
+            path=row.path,
+            operation=route.operation,
+            token=row.token,
+            item_index=request.item_index,
+            item_names=(*names, str(request.item_index)),
+        )
+        fault = self.around.faults.find(target)
+        row.fault = fault.id if fault else None
+        return Prepared(request, row, route, token, asked or request.version, parts, fault)
+
+    def perform(self, call: Prepared) -> Answer:
+        """Do it, and let the fault spoil what comes of it."""
+        if call.fault and call.fault.kind == "cut_before":
+            return Answer(status=0, body=b"", cut=True)
+        try:
+            content = self._checked(call)
+            answer = self.render(200, content, call)
+        except GraphError as error:
+            answer = self.render_error(error, call)
+        except NotCovered as gap:
+            call.row.operation = None
+            answer = self.render_gap(call, str(gap))
+        return faulting.spoil(answer, call.fault)
+
+    def render(self, status: int, content: object, call: Prepared | None) -> Answer:
+        return Answer(status, orjson.dumps(content), self._headers(call))
+
+    def render_error(self, error: GraphError, call: Prepared | None) -> Answer:
+        answer = self.render(error.status, error.as_json(self.trace_id()), call)
+        answer.headers += error.headers
+        return answer
+
+    def render_gap(self, call: Prepared, what: str) -> Answer:
+        """501 in the sandbox's own words: nobody may take it for Meta's answer."""
+        where = f"{call.request.method} {call.row.host}{call.row.path}"
+        text = f"the sandbox does not cover {what} yet ({where})"
+        return Answer(501, orjson.dumps({"sandbox": {"covered": False, "what": what, "message": text}}))
+
+    def trace_id(self) -> str:
+        signs = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+        return "A" + "".join(self.world.random.choices(signs, k=22))
+
+    def _checked(self, call: Prepared) -> object:
+        if call.route.operation is None:
+            raise NotCovered("this call")
+        version = serving_version(call.version)
+        if version is None:
+            raise unknown_path(f"/{call.version}")
+        if call.fault:
+            faulting.refuse(call.fault, call.token, self._buckets(call, call.route.node_id), self.quotas)
+        token = self._authenticate(call)
+        if version not in {CURRENT, "v25.0"} and self._touches_marketing(call):
+            raise retired_version(CURRENT)
+        ids = self._ids(call) if call.route.verb == "multi_get" else [call.route.node_id]
+        self._charge(call, ids)
+        return self._content(call, token, ids, Reader(self.world, self.tokens, token, self._root(call)))
+
+    def _authenticate(self, call: Prepared) -> Token:
+        about_me = bool(call.parts) and call.parts[0] == "me"
+        token = self.tokens.authenticate(call.request.secret, call.request.params, about_me=about_me)
+        if about_me and token.kind == "app":
+            raise no_token(about_me=True)
+        return token
+
+    def _content(self, call: Prepared, token: Token, ids: list[str], reader: Reader) -> object:
+        route, params = call.route, call.request.params
+        if route.verb == "root":
+            raise missing_object("/")
+        if route.verb == "debug_token":
+            return self._debug(token, params)
+        if route.verb == "multi_get":
+            # One bad id fails the whole call (M); others report that missing ids are left out (T).
+            nodes = [reader.node(node_id) for node_id in ids]
+            if route.edge:
+                return {node.id: reader.edge(node, route.edge, params) for node in nodes}
+            return {node.id: reader.object(node, params) for node in nodes}
+        node = reader.node(route.node_id)
+        if route.verb == "permissions":
+            return {"data": [{"permission": scope, "status": "granted"} for scope in token.scopes]}
+        return reader.edge(node, route.edge, params) if route.verb == "edge" else reader.object(node, params)
+
+    def _debug(self, token: Token, params: Params) -> dict[str, Any]:
+        inspected = params.get("input_token")
+        if not inspected:
+            raise bad_parameter("The parameter input_token is required.")
+        found = self.tokens.find(inspected)
+        if found and found.app.id != token.app.id:
+            raise bad_parameter("The App_id in the input_token did not match the Viewing App")
+        return {"data": debug_data(found, self.around.clock.now())}
+
+    def _ids(self, call: Prepared) -> list[str]:
+        ids = list(dict.fromkeys(part.strip() for part in call.request.params["ids"].split(",") if part.strip()))
+        if not ids:
+            raise bad_parameter("param ids must be non-empty")
+        if len(ids) > MAX_IDS:
+            raise too_many_ids(len(ids), MAX_IDS)
+        return ids
+
+    def _charge(self, call: Prepared, ids: list[str]) -> None:
+        """One call per id. Raises: GraphError of the quota that is used up."""
+        spent: dict[Bucket, None] = {}
+        full: Bucket | None = None
+        for node_id in ids:
+            buckets = self._buckets(call, node_id)
+            full = self.quotas.charge(buckets, 1) or full
+            for bucket in buckets:
+                spent[bucket] = None
+                call.row.cost[bucket.key] = call.row.cost.get(bucket.key, 0) + 1
+        call.spent = tuple(spent)
+        if full:
+            raise refusal(full)
+
+    def _buckets(self, call: Prepared, node_id: str) -> tuple[Bucket, ...]:
+        """Whose budgets a call is counted in: the business use case wins over platform limits (O)."""
+        token = call.token
+        if token is None:
+            return ()
+        node = self.world.nodes.get(node_id)
+        quota = KINDS[node.kind].quota if node else "app"
+        if node is None or quota == "app":
+            return platform_buckets(token)
+        account = self.world.nodes[node.account]
+        if quota == "ads_management":
+            return (ads_bucket(token, account.values["account_id"], self._active_ads[account.id]),)
+        if quota == "pages":
+            if token.kind in {"page", "system_user"}:
+                return (page_bucket(token, account.id, account.values["fan_count"] // 100),)
+            return platform_buckets(token)
+        return (instagram_bucket(token, account.id, account.values["followers_count"] // 10),)
+
+    def _headers(self, call: Prepared | None) -> list[tuple[str, str]]:
+        version = serving_version(call.version if call else None) or CURRENT
+        shown = [
+            ("facebook-api-version", version),
+            ("x-fb-request-id", self.trace_id()),
+            ("x-fb-trace-id", self.trace_id()[:11]),
+            ("x-fb-rev", "1030000000"),
+            ("x-fb-debug", self.trace_id()),
+            ("Cache-Control", "private, no-cache, no-store, must-revalidate"),
+        ]
+        return shown + self.quotas.headers(call.spent) if call else shown
+
+    def _root(self, call: Prepared) -> str:
+        return f"{call.request.base_url}/{serving_version(call.version)}"
+
+    def _touches_marketing(self, call: Prepared) -> bool:
+        ids = self._ids(call) if call.route.verb == "multi_get" else [call.route.node_id]
+        return any(is_marketing(node_id, call.route.edge, self.world) for node_id in ids)
+
+    def _count_active_ads(self, account: Node) -> int:
+        ads = self.world.listed(account, "ads")
+        return sum(ad.values["effective_status"] == "ACTIVE" for ad in ads)

@@ -1,0 +1,181 @@
+"""Meta as the core sees it: one host, one world, one door for calls."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from services.sandbox.calls import CallRow
+from services.sandbox.clock import rfc3339
+from services.sandbox.exchange import Answer, Call, Surroundings
+from services.sandbox.faults import Target
+from services.sandbox.meta import faulting
+from services.sandbox.meta.assets import make_cast
+from services.sandbox.meta.batch import Outer, read_items, run_batch
+from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
+from services.sandbox.meta.errors import GraphError, unknown_path
+from services.sandbox.meta.handling import Handler, Request, redact
+from services.sandbox.meta.params import Params, from_body, from_query
+from services.sandbox.meta.quota import Quotas, app_bucket, refusal
+from services.sandbox.meta.routes import CURRENT, RETIRED_FOR_MARKETING, SUPPORTED, serving_version, split_version
+from services.sandbox.meta.tokens import Tokens, describe_token
+from services.sandbox.meta.world import Node, World
+from services.sandbox.settings import Size
+
+BATCH = "meta.batch"
+
+
+class MetaPlatform:
+    """graph.facebook.com."""
+
+    name = "meta"
+    hosts = ("graph.facebook.com",)
+
+    def __init__(self, around: Surroundings, seed: int, size: Size) -> None:
+        self._around = around
+        self._world = World(seed, size, around.clock.now())
+        cast = make_cast(self._world)
+        self._tokens = Tokens(cast, self._world.random, around.clock)
+        self._quotas = Quotas(around.clock)
+        self._handler = Handler(around, self._world, cast, self._tokens, self._quotas)
+
+    @property
+    def limits_enforced(self) -> bool:
+        return self._quotas.enforced
+
+    @limits_enforced.setter
+    def limits_enforced(self, enforced: bool) -> None:
+        self._quotas.enforced = enforced
+
+    def known_fault_args(self, kind: str) -> Mapping[str, tuple[str, ...] | None] | None:
+        return faulting.FAULT_ARGS.get(kind)
+
+    def describe(self) -> dict[str, Any]:
+        now = self._around.clock.now()
+        nodes = self._world.nodes
+        return {
+            "hosts": list(self.hosts),
+            "api_versions": {
+                "current": CURRENT,
+                "supported": list(SUPPORTED),
+                "retired": list(RETIRED_FOR_MARKETING),
+            },
+            "apps": [
+                {
+                    "id": app.id,
+                    "name": app.name,
+                    "secret": app.secret,
+                    "tier": app.tier,
+                    "webhook_secret": app.secret,
+                    "requires_proof": app.requires_proof,
+                }
+                for app in self._tokens.apps.values()
+            ],
+            "tokens": [describe_token(token, nodes, now) for token in self._tokens.all()],
+            "accounts": [self._describe_account(nodes[account]) for account in self._world.accounts],
+        }
+
+    def children(self, kind: str, node_id: str, child: str, *, everything: bool) -> list[dict[str, Any]] | None:
+        node = self._world.nodes.get(node_id)
+        edge = ACCOUNT_CHILDREN.get(kind, {}).get(child)
+        if node is None or node.kind != kind or edge is None:
+            return None
+        return [_describe_child(found) for found in self._listed(node, edge, everything=everything)]
+
+    async def answer(self, call: Call) -> Answer:
+        row = self._around.calls.begin(
+            via=call.via,
+            platform=self.name,
+            method=call.method,
+            host=call.host,
+            path=call.path,
+            query=redact(call.query),
+        )
+        answer = await self._answer(call, row)
+        row.status = None if answer.cut else answer.status
+        return answer
+
+    async def _answer(self, call: Call, row: CallRow) -> Answer:
+        try:
+            params = {**from_query(call.query), **from_body(call.body, call.headers.get("content-type", ""))}
+        except GraphError as error:
+            return self._handler.render_error(error, None)
+        secret = params.get("access_token") or _header_token(call.headers.get("authorization", ""))
+        if call.method == "POST" and "batch" in params:
+            return await self._batch(call, row, params, secret)
+        prepared = self._handler.prepare(
+            Request(call.method, call.path, params, call.query, secret, call.base_url), row
+        )
+        await asyncio.sleep(faulting.delay_seconds(prepared.fault))
+        return self._handler.perform(prepared)
+
+    async def _batch(self, call: Call, row: CallRow, params: Params, secret: str | None) -> Answer:
+        """A batch costs nothing itself: each of its items is a call (O)."""
+        token = self._tokens.find(secret) if secret else None
+        row.operation, row.token = BATCH, token.id if token else None
+        target = Target(self.name, call.method, call.host, call.path, BATCH, row.token)
+        fault = self._around.faults.find(target)
+        row.fault = fault.id if fault else None
+        await asyncio.sleep(faulting.delay_seconds(fault))
+        if fault and fault.kind == "cut_before":
+            return Answer(status=0, body=b"", cut=True)
+        version, _ = split_version(call.path)
+        try:
+            if serving_version(version) is None:
+                raise unknown_path(f"/{version}")
+            if fault:
+                buckets = (app_bucket(token.app),) if token else ()
+                faulting.refuse(fault, token, buckets, self._quotas)
+            outer_token = self._tokens.authenticate(secret, params)
+            if self._quotas.is_full(app_bucket(outer_token.app)):
+                raise refusal(app_bucket(outer_token.app))
+            items = read_items(params["batch"])
+        except GraphError as error:
+            return faulting.spoil(self._handler.render_error(error, None), fault)
+        results = await run_batch(self._handler, self._around, Outer(call, row, params, secret, version), items)
+        answer = Answer(200, orjson.dumps(results), [("facebook-api-version", serving_version(version) or CURRENT)])
+        return faulting.spoil(answer, fault)
+
+    def _describe_account(self, node: Node) -> dict[str, Any]:
+        children = ACCOUNT_CHILDREN[node.kind]
+        account: dict[str, Any] = {
+            "type": node.kind,
+            "id": node.id,
+            "name": node.title,
+            "parent": _pair(node.parent),
+            "status": node.status,
+            "created_at": rfc3339(node.created_at),
+            "updated_at": rfc3339(node.updated_at),
+            "children": {child: len(self._listed(node, edge, everything=False)) for child, edge in children.items()},
+        }
+        if node.kind == "ad_account":
+            account |= {"currency": node.values["currency"], "timezone": node.values["timezone_name"]}
+        if node.kind == "instagram":
+            account["username"] = node.values["username"]
+        return account
+
+    def _listed(self, node: Node, edge: str, *, everything: bool) -> list[Node]:
+        return [found for found in self._world.listed(node, edge) if everything or not found.hidden]
+
+
+def _describe_child(node: Node) -> dict[str, Any]:
+    shown = {
+        "id": node.id,
+        "name": node.title,
+        "status": node.status,
+        "parent": _pair(node.parent),
+        "created_at": rfc3339(node.created_at),
+        "updated_at": rfc3339(node.updated_at),
+    }
+    return shown | ({"totals": node.totals} if node.totals is not None else {})
+
+
+def _pair(parent: tuple[str, str] | None) -> dict[str, str] | None:
+    return {"type": parent[0], "id": parent[1]} if parent else None
+
+
+def _header_token(value: str) -> str | None:
+    """`Authorization: Bearer` works on this host (O for WhatsApp)."""
+    scheme, _, token = value.partition(" ")
+    return token.strip() or None if scheme.lower() in {"bearer", "oauth"} else None
