@@ -17,8 +17,8 @@ INSERT INTO requests (
 )
 SELECT
     request_id, org_id, source, idempotency_key, content_hash, kind, object_key, via, event_id, key_id, correlation_id,
-    status, platform, connection_id, request_type, params, priority, max_wait_seconds, problem, $20,
-    CASE WHEN status = 'rejected' THEN $20 END
+    status, platform, connection_id, request_type, params, priority, max_wait_seconds, problem, $20::timestamptz,
+    CASE WHEN status = 'rejected' THEN $20::timestamptz END
 FROM unnest(
     $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::uuid[], $11::text[], $12::text[], $13::text[], $14::uuid[], $15::text[], $16::jsonb[], $17::smallint[],
