@@ -1,5 +1,6 @@
 """How everything ended, by what the bus published and by what ingest answers; and whether it is as it must be."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from deploy.local.demo.report import Numbers
 from deploy.local.demo.traffic import QUEUED_DUPLICATES, BadInput, Sent
 
 Advance = Callable[[int], None]
+AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,18 @@ def ended(results: Results, *sent: Sent) -> Ended:
 
 
 async def statuses(ingest: Api, done: Ended, advance: Advance) -> Counter[str]:
-    """Ask ingest how each request stands."""
+    """Ask ingest how each request stands, some at a time."""
     counted: Counter[str] = Counter()
-    for request in done.requests:
-        counted[(await ingest.ask("GET", f"/v1/requests/{request}"))["status"]] += 1
-        advance(1)
+    left = list(done.requests)
+
+    async def ask_on() -> None:
+        while left:
+            counted[(await ingest.ask("GET", f"/v1/requests/{left.pop()}"))["status"]] += 1
+            advance(1)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(ask_on())
     return counted
 
 
