@@ -13,6 +13,7 @@ from tests.support.fixtures import (
     topics,
     valkey_url,
 )
+from tests.support.sandbox import sandbox, sandbox_process
 
 __all__ = [
     "asset_sync_database",
@@ -22,6 +23,8 @@ __all__ = [
     "ingest_database",
     "kafka_bootstrap",
     "postgres_admin_dsn",
+    "sandbox",
+    "sandbox_process",
     "say",
     "servers",
     "topics",
