@@ -83,8 +83,8 @@ async def test_killing_every_process_while_requests_flow_loses_nothing_and_ends_
 ) -> None:
     say(f"CHAOS_SEED={SEED} CHAOS_REQUESTS={REQUESTS}")
     await _switch_limits_off(system)
-    operator = await make_operator(system)
-    organization = await make_organization(system, operator, f"chaos-{SEED}")
+    async with await make_operator(system) as operator:
+        organization = await make_organization(system, operator, f"chaos-{SEED}")
     listener = Listener(system.kafka_bootstrap, "ingest.accepted", "batcher.results")
     await listener.start()
     history = History()
@@ -97,7 +97,6 @@ async def test_killing_every_process_while_requests_flow_loses_nothing_and_ends_
         await listener.until(lambda heard: len(_ended(heard)) >= len(history.asked), 180 + REQUESTS / 20)
     finally:
         await listener.close()
-        await operator.close()
         say(f"killed {dict(Counter(chaos.killed))}, asked {len(history.asked)}")
     _check_what_was_published(listener.heard, history)
     await _check_ingest(system, organization, history)
@@ -115,10 +114,11 @@ async def _send_everything(system: System, organization: Organization, history: 
     queue: asyncio.Queue[Ask] = asyncio.Queue()
     for ask in [*asks, *again]:
         queue.put_nowait(ask)
-    client = Client(system.urls, organization.key)
-    async with AIOKafkaProducer(bootstrap_servers=system.kafka_bootstrap, acks="all") as producer:
+    async with (
+        Client(system.urls, organization.key) as client,
+        AIOKafkaProducer(bootstrap_servers=system.kafka_bootstrap, acks="all") as producer,
+    ):
         await asyncio.gather(*(_sender(queue, client, producer, organization, history) for _ in range(SENDERS)))
-    await client.close()
 
 
 async def _sender(
