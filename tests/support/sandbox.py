@@ -44,6 +44,11 @@ class SandboxProcess:
     def reset(self, **wanted: object) -> None:
         self.world = self.client.post("/_sandbox/reset", json=wanted).raise_for_status().json()
 
+    def secrets(self) -> list[str]:
+        """Everything that no log may hold."""
+        tokens = [str(token["access_token"]) for token in self.meta["tokens"]]
+        return tokens + [str(app["secret"]) for app in self.meta["apps"]]
+
     def token(self, token_id: str) -> str:
         return str(self.token_row(token_id)["access_token"])
 

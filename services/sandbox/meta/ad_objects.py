@@ -38,7 +38,7 @@ class _Account:
 
     def status(self, number: int, above: str = "ACTIVE") -> str:
         if number % _GONE_EVERY == _GONE_EVERY - 1:
-            return "ARCHIVED" if number % 2 else "DELETED"
+            return "DELETED" if number // _GONE_EVERY % 2 else "ARCHIVED"
         return "PAUSED" if above == "PAUSED" or self.world.random.random() < 0.3 else "ACTIVE"
 
     def add(self, kind: str, edge: str, name: str, status: str, parent: Node, values: dict[str, Any]) -> Node:

@@ -1,0 +1,103 @@
+"""The process: how it starts, what it refuses at the door, what it logs."""
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.sandbox import GRAPH, SandboxProcess, start_sandbox, stop_sandbox
+
+pytestmark = pytest.mark.e2e
+
+
+def test_the_ready_line_the_ready_file_and_the_world_say_the_same(tmp_path: Path) -> None:
+    started = start_sandbox(tmp_path, "--seed", "11")
+    line = json.loads(started.log.read_text().splitlines()[0])
+    assert line == started.ready
+    assert set(line) == {"url", "proxy", "ca_file", "pid"}
+    assert line["pid"] == started.process.pid
+    assert {key: started.world[key] for key in ("url", "proxy", "ca_file")} == {
+        "url": line["url"],
+        "proxy": None,
+        "ca_file": None,
+    }
+    assert started.world["seed"] == 11
+    assert stop_sandbox(started) in {0, -signal.SIGTERM}
+
+
+def test_two_starts_from_one_seed_make_the_same_world(tmp_path: Path, sandbox: SandboxProcess) -> None:
+    (tmp_path / "a").mkdir()
+    started = start_sandbox(tmp_path / "a", "--seed", str(sandbox.world["seed"]))
+    for kind in ("apps", "accounts"):
+        ours, theirs = sandbox.meta[kind], started.meta[kind]
+        assert [(row["id"], row["name"]) for row in ours] == [(row["id"], row["name"]) for row in theirs]
+    assert [t["access_token"] for t in sandbox.meta["tokens"]] == [t["access_token"] for t in started.meta["tokens"]]
+    stop_sandbox(started)
+
+
+def test_a_host_it_does_not_stand_for_is_refused_and_named(sandbox: SandboxProcess) -> None:
+    answer = sandbox.client.get("/example.com/anything")
+    assert answer.status_code == 502
+    assert answer.json()["hosts"] == [GRAPH]
+
+
+def test_an_oversize_body_is_refused_by_length_and_while_streaming(sandbox: SandboxProcess) -> None:
+    big = 9 * 1024 * 1024
+    assert sandbox.client.post(f"/{GRAPH}/me", content=b"x" * big).status_code == 413
+
+    def stream() -> object:
+        for _ in range(9):
+            yield b"x" * 1024 * 1024
+
+    try:
+        answer = sandbox.client.post(f"/{GRAPH}/me", content=stream())  # type: ignore[arg-type]
+        assert answer.status_code == 413
+    except httpx.WriteError:
+        # Refused before all of it was sent: the client may meet the closed socket first.
+        pass
+    assert sandbox.get("me").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "bytes_sent",
+    [
+        b"\x00\xff\x00\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    ],
+)
+def test_bytes_that_are_no_http_never_end_the_process(sandbox: SandboxProcess, bytes_sent: bytes) -> None:
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as raw:
+        raw.sendall(bytes_sent)
+        raw.shutdown(socket.SHUT_WR)
+        raw.recv(65_536)
+    assert sandbox.get("me").status_code == 200
+
+
+def test_its_log_holds_no_secret(sandbox: SandboxProcess) -> None:
+    sandbox.get("me")
+    sandbox.get("me", token="user_expired")
+    sandbox.results([{"method": "GET", "relative_url": f"me?access_token={sandbox.token('user_second')}"}])
+    sandbox.fault("cut_after", times=1)
+    with pytest.raises(httpx.TransportError):
+        sandbox.get("me")
+    log = sandbox.log.read_text()
+    secrets = [token["access_token"] for token in sandbox.meta["tokens"]] + [
+        app["secret"] for app in sandbox.meta["apps"]
+    ]
+    assert not [secret for secret in secrets if secret in log]
+    assert len(log.splitlines()) < 20, log
+
+
+def test_it_needs_nothing_of_ours() -> None:
+    """An independent witness: its files name no module of libs."""
+    folder = Path(__file__).parents[3] / "services" / "sandbox"
+    found = [path.name for path in folder.rglob("*.py") if "libs" + "." in path.read_text()]
+    assert found == []
+    assert os.access(folder / "meta" / "known_fields.toml", os.R_OK)
