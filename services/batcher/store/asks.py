@@ -1,6 +1,6 @@
 """The asks: one row per organization's wish."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -74,14 +74,27 @@ async def start(conn: Connection, call_ids: Sequence[UUID]) -> list[tuple[UUID, 
     return [(row["call_id"], row["traceparent"]) for row in await conn.fetch(START, list(call_ids))]
 
 
+MOVE: Final = """
+UPDATE batch_request_queue AS ask SET call_id = moved.to_id
+FROM unnest($1::uuid[], $2::uuid[]) AS moved (from_id, to_id)
+WHERE ask.call_id = moved.from_id AND ask.ended_at IS NULL
+"""
+
+
+async def move(conn: Connection, moves: Mapping[UUID, UUID]) -> None:
+    """Let the open asks of calls be answered by other calls of the same read."""
+    await conn.execute(MOVE, list(moves), list(moves.values()))
+
+
 WAIT_AGAIN: Final = """
 UPDATE batch_request_queue SET status = 'pending' WHERE call_id = ANY($1::uuid[]) AND status = 'processing'
 """
 
 
-async def wait_again(conn: Connection, call_ids: Iterable[UUID]) -> None:
+async def wait_again(conn: Connection, call_ids: Collection[UUID]) -> None:
     """Say that the asks of these calls wait again."""
-    await conn.execute(WAIT_AGAIN, list(call_ids))
+    if call_ids:
+        await conn.execute(WAIT_AGAIN, list(call_ids))
 
 
 _ENDED_COLUMNS: Final = """ask.id, ask.org_id, ask.platform, ask.connection_id, ask.request_type, ask.call_id,
@@ -158,6 +171,8 @@ async def count_open(conn: Connection, call_ids: Sequence[UUID]) -> dict[UUID, i
 
 
 async def _end(conn: Connection, statement: str, ends: Sequence[AskEnd]) -> list[EndedAsk]:
+    if not ends:
+        return []
     rows = await conn.fetch(
         statement,
         [each.id for each in ends],

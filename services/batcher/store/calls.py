@@ -169,16 +169,20 @@ async def find_due_connection(conn: Connection, platforms: Sequence[PlatformName
     return (PlatformName(row["platform"]), row["connection_id"]) if row is not None else None
 
 
-# What is due comes first; room that is left costs no further HTTP call, so it is filled with what may still wait.
-CLAIM: Final = claim_statement(
+_CLAIMED_COLUMNS: Final = (
+    "request_type",
+    "request_key",
+    "params",
+    "priority",
+    "waits_for_connection_version",
+)
+CLAIM_DUE: Final = claim_statement(CALLS, where="q.connection_id = $4 AND q.platform = $5", returning=_CLAIMED_COLUMNS)
+FILL_UP: Final = claim_statement(
     CALLS,
-    where="""q.connection_id = $4 AND q.platform = $5 AND EXISTS (
-        SELECT FROM calls AS ripe WHERE ripe.connection_id = $4 AND ripe.platform = $5 AND (
-            (ripe.status = 'pending' AND ripe.due_at <= statement_timestamp())
-            OR (ripe.status = 'processing' AND ripe.locked_until <= statement_timestamp())))""",
-    due="q.due_at <= statement_timestamp() OR q.held_for IS NULL",
-    order_by="q.due_at > statement_timestamp(), q.priority, q.due_at, q.id",
-    returning=("request_type", "request_key", "params", "priority", "waits_for_connection_version"),
+    # A lease shorter than the statement before must not let a call be claimed twice for one batch.
+    where="q.connection_id = $4 AND q.platform = $5 AND q.id <> ALL($6::uuid[])",
+    due="q.held_for IS NULL",
+    returning=_CLAIMED_COLUMNS,
 )
 
 
@@ -187,17 +191,22 @@ async def claim_batch(
 ) -> list[QueuedCall]:
     """Claim up to `limit` calls of a connection whose lock is held; give them, most urgent first.
 
-    Nothing is claimed unless something is due.
+    What is due comes first. Room that is left costs no further HTTP call, so it is filled with what may still wait;
+    but nothing is claimed unless something is due.
     """
-    rows = await claim(
-        conn,
-        CALLS,
-        worker,
-        limit=limit,
-        lease_seconds=lease_seconds,
-        statement=CLAIM,
-        args=(connection_id, platform.value),
-    )
+    args = (connection_id, platform.value)
+    rows = await claim(conn, CALLS, worker, limit=limit, lease_seconds=lease_seconds, statement=CLAIM_DUE, args=args)
+    if 0 < len(rows) < limit:
+        room = limit - len(rows)
+        rows += await claim(
+            conn,
+            CALLS,
+            worker,
+            limit=room,
+            lease_seconds=lease_seconds,
+            statement=FILL_UP,
+            args=(*args, [row.held.id for row in rows]),
+        )
     return sorted((_queued_call(row) for row in rows), key=lambda call: (call.priority, call.call_id))
 
 
@@ -224,6 +233,8 @@ class CallEnd:
 
 async def end(conn: Connection, ends: Sequence[CallEnd]) -> set[UUID]:
     """End calls that are still ours and give their ids."""
+    if not ends:
+        return set()
     rows = await conn.fetch(
         END,
         [each.held.id for each in ends],
@@ -262,7 +273,9 @@ WITH ours AS (
 ), twins AS (
     UPDATE calls AS twin
     SET priority = least(twin.priority, ours.priority), attempts = greatest(twin.attempts, ours.attempts),
-        due_at = greatest(twin.due_at, statement_timestamp() + make_interval(secs => ours.delay_seconds)),
+        due_at = greatest(
+            CASE WHEN twin.held_for IS NOT NULL THEN twin.due_at END,
+            statement_timestamp() + make_interval(secs => ours.delay_seconds)),
         held_for = ours.held_for, waits_for_connection_version = ours.newer_than_version
     FROM ours
     WHERE twin.connection_id = ours.connection_id AND twin.request_key = ours.request_key AND twin.status = 'pending'
@@ -297,6 +310,8 @@ async def put_back(conn: Connection, backs: Sequence[PutBack]) -> set[UUID]:
 
     The connection's lock is held.
     """
+    if not backs:
+        return set()
     merged = await conn.fetch(MERGE_INTO_TWINS, *_columns(backs))
     merged_ids = {row["id"] for row in merged}
     rest = [each for each in backs if each.held.id not in merged_ids]

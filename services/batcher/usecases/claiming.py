@@ -51,8 +51,10 @@ async def claim_batch(
         limit=batching.max_items if batching is not None else 1,
         lease_seconds=lease_seconds,
     )
-    if not calls:  # another worker was faster; its batch took what was due
+    claimed = len(calls)
+    if not claimed:  # another worker was faster; its batch took what was due
         return Batch(platform, None, (), claimed=0, asks=0)
+    calls = await _without_twins(conn, calls)
     connection = (await connection_store.find(conn, [connection_id])).get(connection_id)
     await _fail_hopeless_asks(conn, calls, connection)
     waiting = await ask_store.count_open(conn, [call.call_id for call in calls])
@@ -62,7 +64,7 @@ async def claim_batch(
     left = tuple(call for call in calls if call.call_id not in verdicts)
     asks = await ask_store.start(conn, [call.call_id for call in left])
     traceparents = tuple(traceparent for _, traceparent in asks if traceparent is not None)
-    return Batch(platform, connection, left, claimed=len(calls), asks=len(asks), traceparents=traceparents)
+    return Batch(platform, connection, left, claimed=claimed, asks=len(asks), traceparents=traceparents)
 
 
 def why_unusable(connection: ConnectionRow | None, platform: PlatformName, org_id: UUID) -> Failed | None:
@@ -72,6 +74,16 @@ def why_unusable(connection: ConnectionRow | None, platform: PlatformName, org_i
     if connection.org_id != org_id or connection.platform is not platform:
         return NO_SUCH_CONNECTION  # the same words as for one that does not exist: nothing is told about others
     return ENDED.get(connection.status)
+
+
+async def _without_twins(conn: Connection, calls: Sequence[QueuedCall]) -> list[QueuedCall]:
+    """Let calls of the same read become one: a dead worker's call can be claimed together with its successor."""
+    kept: dict[str, QueuedCall] = {}
+    twins = [call for call in calls if kept.setdefault(call.request_key, call) is not call]
+    if twins:
+        await ask_store.move(conn, {twin.call_id: kept[twin.request_key].call_id for twin in twins})
+        await call_store.end(conn, [call_store.CallEnd(twin.held, "skipped", error=SKIPPED) for twin in twins])
+    return list(kept.values())
 
 
 async def _fail_hopeless_asks(conn: Connection, calls: Sequence[QueuedCall], connection: ConnectionRow | None) -> None:

@@ -443,8 +443,10 @@ async def test_asks_during_a_call_get_a_call_of_their_own_and_merge_when_it_must
     bench.graph.before = ask_again
     await on_due_calls(bench.deps)
     assert await bench.statuses("calls") == {"skipped": 1, "pending": 1}
-    (waiting,) = await bench.fetch("SELECT attempts, held_for FROM calls WHERE status = 'pending'")
-    assert tuple(waiting.values()) == (1, "retry")
+    (waiting,) = await bench.fetch(
+        "SELECT attempts, held_for, due_at < now() + interval '10 s' AS soon FROM calls WHERE status = 'pending'"
+    )
+    assert tuple(waiting.values()) == (1, "retry", True), "it waits as the repeated call would have"
     bench.graph.item = good
     await bench.run("UPDATE calls SET due_at = now() WHERE status = 'pending'")
     await bench.work()
@@ -477,3 +479,14 @@ async def test_secrets_are_in_no_row_and_no_event(bench: Bench) -> None:
         assert rows
         assert all("very-secret-token" not in row["text"] for row in rows)
     assert all("very-secret-token" not in str(result) for result in await bench.results())
+
+
+async def test_a_dead_workers_call_and_its_successor_become_one(bench: Bench) -> None:
+    await bench.connect()
+    asked = await bench.ask("1", max_wait_seconds=0)
+    await bench.run("UPDATE calls SET status = 'processing', locked_by = 'dead', locked_until = now()")
+    asked += await bench.ask("1", max_wait_seconds=0)
+    await bench.work()
+    assert bench.graph.batches == [["1"]]
+    assert Counter(result["request_id"] for result in await bench.results()) == Counter(map(str, asked))
+    assert await bench.statuses("calls") == {"completed": 1, "skipped": 1}
