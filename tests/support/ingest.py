@@ -3,11 +3,12 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 from fastapi import FastAPI
 
 from libs.events.assets_connections import Connection as ConnectionState
@@ -28,7 +29,7 @@ from services.ingest.handlers import Deps
 from services.ingest.models import ON_KAFKA, Actor, Ask
 from services.ingest.usecases.connections import apply_connections
 from services.ingest.usecases.identities import create_key, create_organization, put_producer
-from tests.support.databases import ServiceDatabase
+from tests.support.databases import Databases, ServiceDatabase
 
 PLATFORMS = build_platforms(None, PlatformSettings(meta=MetaSettings()))
 OPERATOR = Actor(KeyId(UUID(int=1)), Role.SUPER_ADMIN)
@@ -73,7 +74,6 @@ class Ingest:
     connection_id: UUID
     keys: Mapping[Role, str]
     operator_key: str
-    versions: dict[UUID, int] = field(default_factory=dict)
 
     async def put_connection(self, status: ConnectionStatus, *, org_id: UUID | None = None) -> UUID:
         """Let a new connection be known, and give its id."""
@@ -142,20 +142,47 @@ class Ingest:
         return [row | {"body": json.loads(row["payload"])} for row in rows]
 
 
-@asynccontextmanager
-async def an_ingest(database: ServiceDatabase) -> AsyncIterator[Ingest]:
-    """Give an ingest whose outbox is empty and whose organization may ask by every way."""
-    worker = await Database.connect(database.worker_dsn, role="worker", max_size=5, application_name="test")
-    api = await Database.connect(database.api_dsn, role="api", max_size=5, application_name="test")
-    try:
-        async with worker.transaction() as conn:
-            made = await _populate(conn, worker, api)
+TABLES = (
+    "organizations, api_keys, producers, audit_log, requests, request_result_parts, connections, outbox, inbox,"
+    " state_versions, dead_letters, identity_organizations, identity_api_keys, identity_producers"
+)
+
+
+class IngestServer:
+    """A database that the tests of a module share; each gets it empty but for its organization."""
+
+    def __init__(self, worker: Database, api: Database, admin_dsn: str) -> None:
+        self._worker = worker
+        self._api = api
+        self._admin_dsn = admin_dsn
+
+    async def fresh(self) -> Ingest:
+        """Give an ingest whose outbox is empty and whose organization may ask by every way."""
+        admin = await asyncpg.connect(self._admin_dsn)
+        try:
+            await admin.execute(f"SET search_path = ingest; TRUNCATE {TABLES}")
+        finally:
+            await admin.close()
+        async with self._worker.transaction() as conn:
+            made = await _populate(conn, self._worker, self._api)
             await conn.execute("DELETE FROM outbox")
         made.connection_id = await made.put_connection(ConnectionStatus.HEALTHY)
-        yield made
+        return made
+
+
+@asynccontextmanager
+async def an_ingest_server(databases: Databases) -> AsyncIterator[IngestServer]:
+    """Make the database and its pools, and drop them in the end."""
+    database = await databases.create("ingest")
+    dsn = ServiceDatabase("ingest", database)
+    worker = await Database.connect(dsn.worker_dsn, role="worker", max_size=5, application_name="test")
+    api = await Database.connect(dsn.api_dsn, role="api", max_size=5, application_name="test")
+    try:
+        yield IngestServer(worker, api, dsn.admin_dsn)
     finally:
         await worker.close()
         await api.close()
+        await databases.drop(database)
 
 
 async def _populate(conn: Connection, worker: Database, api: Database) -> Ingest:

@@ -7,16 +7,21 @@ import pytest
 
 from libs.vocabulary import Role
 from tests.support.asgi import client_of, problem_of
-from tests.support.databases import ServiceDatabase
-from tests.support.ingest import Ingest, an_ingest
+from tests.support.databases import Databases
+from tests.support.ingest import Ingest, IngestServer, an_ingest_server
 
 pytestmark = pytest.mark.db
 
 
-@pytest.fixture
-async def ingest(ingest_database: ServiceDatabase) -> AsyncIterator[Ingest]:
-    async with an_ingest(ingest_database) as made:
+@pytest.fixture(scope="module")
+async def server(databases: Databases) -> AsyncIterator[IngestServer]:
+    async with an_ingest_server(databases) as made:
         yield made
+
+
+@pytest.fixture
+async def ingest(server: IngestServer) -> Ingest:
+    return await server.fresh()
 
 
 @pytest.fixture

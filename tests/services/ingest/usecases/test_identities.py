@@ -17,16 +17,21 @@ from services.ingest.usecases.identities import (
     revoke_key,
     update_organization,
 )
-from tests.support.databases import ServiceDatabase
-from tests.support.ingest import OPERATOR, Ingest, an_ingest
+from tests.support.databases import Databases
+from tests.support.ingest import OPERATOR, Ingest, IngestServer, an_ingest_server
 
 pytestmark = pytest.mark.db
 
 
-@pytest.fixture
-async def ingest(ingest_database: ServiceDatabase) -> AsyncIterator[Ingest]:
-    async with an_ingest(ingest_database) as made:
+@pytest.fixture(scope="module")
+async def server(databases: Databases) -> AsyncIterator[IngestServer]:
+    async with an_ingest_server(databases) as made:
         yield made
+
+
+@pytest.fixture
+async def ingest(server: IngestServer) -> Ingest:
+    return await server.fresh()
 
 
 async def test_a_new_key_works_at_once_and_is_announced_without_its_text(ingest: Ingest) -> None:

@@ -11,16 +11,21 @@ from libs.events.ingest_accepted import ApiRequestAccepted, RequestRejected
 from libs.vocabulary import ConnectionStatus, KeyId, OrgId
 from services.ingest.models import Accepted, Ask, Decision, Duplicate, Refused, RequestStatus
 from services.ingest.usecases.requests import admit_requests, check_requests, prune_requests
-from tests.support.databases import ServiceDatabase
-from tests.support.ingest import PLATFORMS, Ingest, an_ingest
+from tests.support.databases import Databases
+from tests.support.ingest import PLATFORMS, Ingest, IngestServer, an_ingest_server
 
 pytestmark = pytest.mark.db
 
 
-@pytest.fixture
-async def ingest(ingest_database: ServiceDatabase) -> AsyncIterator[Ingest]:
-    async with an_ingest(ingest_database) as made:
+@pytest.fixture(scope="module")
+async def server(databases: Databases) -> AsyncIterator[IngestServer]:
+    async with an_ingest_server(databases) as made:
         yield made
+
+
+@pytest.fixture
+async def ingest(server: IngestServer) -> Ingest:
+    return await server.fresh()
 
 
 async def admit(ingest: Ingest, *asks: Ask) -> list[Decision]:

@@ -11,8 +11,8 @@ from libs.vocabulary import PlatformName, RequestId
 from services.ingest.models import Accepted
 from services.ingest.usecases.requests import admit_requests
 from services.ingest.usecases.results import end_requests
-from tests.support.databases import ServiceDatabase
-from tests.support.ingest import PLATFORMS, RESULT_LIMIT_BYTES, Ingest, an_ingest
+from tests.support.databases import Databases
+from tests.support.ingest import PLATFORMS, RESULT_LIMIT_BYTES, Ingest, IngestServer, an_ingest_server
 
 pytestmark = pytest.mark.db
 
@@ -20,10 +20,15 @@ ENDED_AT = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 CALL = UUID(int=9)
 
 
-@pytest.fixture
-async def ingest(ingest_database: ServiceDatabase) -> AsyncIterator[Ingest]:
-    async with an_ingest(ingest_database) as made:
+@pytest.fixture(scope="module")
+async def server(databases: Databases) -> AsyncIterator[IngestServer]:
+    async with an_ingest_server(databases) as made:
         yield made
+
+
+@pytest.fixture
+async def ingest(server: IngestServer) -> Ingest:
+    return await server.fresh()
 
 
 async def accepted(ingest: Ingest) -> RequestId:
