@@ -130,8 +130,9 @@ async def _world(sandbox_url: str) -> tuple[str, str, tuple[str, ...]]:
 
 
 async def _children(client: httpx.AsyncClient, meta: dict[str, Any], seen: dict[str, Any]) -> list[str]:
+    """Give the ids of what an ad account holds, all of which have the fields that the demo asks for; posts have no name."""
     account = next((a for a in meta["accounts"] if a["type"] == seen["type"] and a["id"] == seen["id"]), None)
-    if account is None:
+    if account is None or account["type"] != "ad_account":
         return []
     ids: list[str] = []
     for child, count in account.get("children", {}).items():
