@@ -157,11 +157,12 @@ async def test_a_call_for_several_asks_links_to_the_trace_of_each(scene: Scene) 
 
     def calls_linking(traces: Traces) -> list[set[str]]:
         """For each caller the calls that its accepted request is part of, as parent or by a link."""
-        found = []
+        found: list[set[str]] = []
         for caller in callers:
-            (accepted,) = [span for span in traces.of(caller.trace_id) if span.name == ACCEPTED]
-            linking = traces.linking_to(accepted)
-            children = [span for span in traces.spans if span.parent_span_id == accepted.span_id]
+            accepted = [span for span in traces.of(caller.trace_id) if span.name == ACCEPTED]
+            linking = [span for created in accepted for span in traces.linking_to(created)]
+            ids = {created.span_id for created in accepted}
+            children = [span for span in traces.spans if span.parent_span_id in ids]
             found.append({span.span_id for span in (*linking, *children) if span.name == "call meta"})
         return found
 
