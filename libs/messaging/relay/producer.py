@@ -72,7 +72,7 @@ class Outgoing:
             value = row[PAYLOAD]
             if value is None and row[SIZE] is not None:
                 value = large[row[ID]]
-            headers = _headers(row)
+            headers = headers_of(row)
             if lane.builder is None or (
                 lane.builder.append(timestamp=now, key=row[KEY], value=value, headers=headers) is None
             ):
@@ -83,7 +83,8 @@ class Outgoing:
             lane.rows.append(row)
 
 
-def _headers(row: Any) -> list[tuple[str, bytes | None]]:
+def headers_of(row: Any) -> list[tuple[str, bytes | None]]:
+    """Give the headers of an outbox row: the names and values that `Envelope.to_headers` gives, in another order."""
     if row[RAW_HEADERS] is not None:
         return [(name, None if value is None else b64decode(value)) for name, value in json.loads(row[RAW_HEADERS])]
     pairs = [pair for pair in zip(HEADER_NAMES, row[FIRST_HEADER:], strict=True) if pair[1] is not None]
