@@ -92,9 +92,10 @@ async def _connection(values: Mapping[str, str], key: str, org_id: UUID, app: st
         listed = await assets.ask("GET", "/v1/connections", params={"limit": 200})
         for connection in listed["connections"]:
             if connection["name"] == CONNECTION and connection["status"] != "disconnected":
-                known = UUID(connection["id"])
-                await assets.ask("POST", f"/v1/connections/{known}/token", json={"access_token": token})
-                return known
+                path, body = f"/v1/connections/{connection['id']}", {"access_token": token, "app_id": app}
+                if (await assets.send("POST", f"{path}/token", json=body)).is_success:
+                    return UUID(connection["id"])
+                await assets.ask("DELETE", path)  # another user's: the sandbox has another world now
         made = await assets.ask(
             "POST",
             "/v1/connections",
@@ -130,7 +131,7 @@ async def _world(sandbox_url: str) -> tuple[str, str, tuple[str, ...]]:
 
 
 async def _children(client: httpx.AsyncClient, meta: dict[str, Any], seen: dict[str, Any]) -> list[str]:
-    """Give the ids of what an ad account holds, all of which have the fields that the demo asks for; posts have no name."""
+    """Give the ids of what an ad account holds: all of it has the fields that the demo asks for; posts have no name."""
     account = next((a for a in meta["accounts"] if a["type"] == seen["type"] and a["id"] == seen["id"]), None)
     if account is None or account["type"] != "ad_account":
         return []
