@@ -82,6 +82,7 @@ class Bench:
     ring: KeyRing
     org_id: UUID = field(default_factory=uuid4)
     connection_id: UUID = field(default_factory=uuid4)
+    app_id: str = "4711"
     offset: int = 0
 
     async def connect(
@@ -101,7 +102,7 @@ class Bench:
             org_id=org,
             platform=PlatformName.META,
             name="test",
-            app_id="4711",
+            app_id=self.app_id,
             status=status,
             scopes=(),
             expires_at=None,
