@@ -197,8 +197,8 @@ def _add_keys(router: APIRouter, deps: ApiDeps) -> None:
         values = KeyOut.model_validate(created.key).model_dump()
         return CreatedKeyOut(**values, key=None if dry_run else created.text)
 
-    @router.delete("/keys/{key_id}")
-    async def delete_key(key_id: UUID, who: AdministratorDep, org_id: ScopeDep, dry_run: DryRun = False) -> KeyOut:
+    @router.post("/keys/{key_id}/revoke")
+    async def post_revoke(key_id: UUID, who: AdministratorDep, org_id: ScopeDep, dry_run: DryRun = False) -> KeyOut:
         """Revoke a key for ever; again it changes nothing. The key is still listed."""
         async with changing(deps, org_id, dry_run=dry_run) as connection:
             revoked: ApiKey = await usecases.revoke_key(connection, _actor(who), org_id, key_id)

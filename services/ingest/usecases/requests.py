@@ -23,6 +23,7 @@ PRUNE_ROWS: Final = 5_000
 """Deleted by one statement: short enough to hold nobody up."""
 
 REQUESTS: Final = counter("ingest_requests_total", "Requests by way in and what became of them", ("via", "outcome"))
+_OUTCOMES: Final = {Accepted: "accepted", Duplicate: "duplicate", Refused: "rejected"}
 
 
 async def admit_requests(
@@ -50,7 +51,7 @@ async def admit_requests(
     # In the order of the asks, which is the order of each key.
     await append_many(conn, [_event(announced[n.request_id], now) for n in decided if n.request_id in announced])
     for new, decision in zip(decided, decisions, strict=True):
-        REQUESTS.labels(new.ask.via, type(decision).__name__.lower()).inc()
+        REQUESTS.labels(new.ask.via, _OUTCOMES[type(decision)]).inc()
     return decisions
 
 

@@ -67,7 +67,7 @@ async def test_an_administrator_makes_and_revokes_keys_of_its_own_organization(
     made = (await administrator.post("/v1/keys", json={"name": "crm", "role": "api_user"})).json()
     async with client_of(ingest.app(), key=made["key"]) as client:
         assert (await client.get("/v1/requests")).status_code == 200
-        revoked = await administrator.delete(f"/v1/keys/{made['key_id']}")
+        revoked = await administrator.post(f"/v1/keys/{made['key_id']}/revoke")
         assert revoked.json()["revoked_at"] is not None
         problem_of(await client.get("/v1/requests"), 401, "unauthenticated")
     listed = (await administrator.get("/v1/keys")).json()["items"]
@@ -134,7 +134,7 @@ async def test_keys_and_the_audit_log_are_for_administrators_only(ingest: Ingest
         async with client_of(ingest.app(), key=ingest.keys[role]) as client:
             problem_of(await client.get("/v1/keys"), 403, "role_missing")
             problem_of(await client.post("/v1/keys", json={"name": "x", "role": "artist"}), 403, "role_missing")
-            problem_of(await client.delete(f"/v1/keys/{uuid4()}"), 403, "role_missing")
+            problem_of(await client.post(f"/v1/keys/{uuid4()}/revoke"), 403, "role_missing")
             problem_of(await client.get("/v1/audit-log"), 403, "role_missing")
 
 
@@ -159,4 +159,4 @@ async def test_what_cannot_be_made_is_refused_with_its_place(
     problem_of(missing, 404, "not_found")
     reserved = await operator.put("/v1/producers/key:1", json={"org_ids": [], "kinds": ["api_request"]})
     assert problem_of(reserved, 422, "invalid")["errors"][0]["where"] == "path:source"
-    problem_of(await operator.delete(f"/v1/keys/{uuid4()}"), 404, "not_found")
+    problem_of(await operator.post(f"/v1/keys/{uuid4()}/revoke"), 404, "not_found")
