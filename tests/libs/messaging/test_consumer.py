@@ -234,9 +234,7 @@ async def test_a_failing_record_stops_its_partition_loudly_and_no_other(
 
 
 async def test_an_error_at_commit_is_traced_to_its_record(bench: Bench) -> None:
-    await bench.owner.execute(
-        "ALTER TABLE seen ADD CONSTRAINT no_twins UNIQUE (what) DEFERRABLE INITIALLY DEFERRED"
-    )
+    await bench.owner.execute("ALTER TABLE seen ADD CONSTRAINT no_twins UNIQUE (what) DEFERRABLE INITIALLY DEFERRED")
 
     async def handle(conn: Connection, messages: Sequence[Message]) -> None:
         for message in messages:

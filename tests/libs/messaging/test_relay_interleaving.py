@@ -1,4 +1,4 @@
-"""The experiment that every change of the relay must pass: many writers whose ids and commits come in different orders."""
+"""The experiment that every change of the relay must pass: ids and commits come in different orders."""
 
 import asyncio
 import random
@@ -10,7 +10,16 @@ from libs.events.requests import RequestSubmitted
 from libs.events.topics import Topic
 from libs.messaging.outbox import append
 from libs.messaging.relay import Relay
-from tests.support.bus import a_request, check_order, declare, kafka_settings, outbox_is_empty, read_topic, running, until
+from tests.support.bus import (
+    a_request,
+    check_order,
+    declare,
+    kafka_settings,
+    outbox_is_empty,
+    read_topic,
+    running,
+    until,
+)
 from tests.support.databases import ServiceDatabase
 from tests.support.topics import Topics
 
@@ -31,9 +40,7 @@ async def test_no_event_is_lost_or_inverted_however_transactions_interleave(
     seed = random.randrange(10**9)
 
     def relay() -> Relay:
-        return Relay(
-            worker_dsn=ingest_database.worker_dsn, kafka=kafka_settings(topics.bootstrap), service="ingest"
-        )
+        return Relay(worker_dsn=ingest_database.worker_dsn, kafka=kafka_settings(topics.bootstrap), service="ingest")
 
     async with running(relay()):
         writing = asyncio.gather(
