@@ -1,0 +1,155 @@
+"""Objects: default fields, chosen fields, expansion, multi-get, what a token may see."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.sandbox import GRAPH, SandboxProcess
+
+pytestmark = pytest.mark.e2e
+
+
+def refusal(answer: Any) -> tuple[int, int, int | None]:
+    error = answer.json()["error"]
+    return answer.status_code, error["code"], error.get("error_subcode")
+
+
+def test_without_fields_only_default_fields_are_given(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]["id"]
+    page = sandbox.accounts("page")[0]
+    assert sandbox.get(account).json() == {"id": account, "account_id": account.removeprefix("act_")}
+    assert sandbox.get(page["id"]).json() == {"id": page["id"], "name": page["name"]}
+    assert set(sandbox.get("me").json()) == {"id", "name"}
+
+
+def test_every_kind_of_object_can_be_read_by_its_id(sandbox: SandboxProcess) -> None:
+    account, page, instagram = (sandbox.accounts(kind)[0] for kind in ("ad_account", "page", "instagram"))
+    rows = [sandbox.children(account, child)[0] for child in account["children"]]
+    rows += [sandbox.children(page, "posts")[0], sandbox.children(instagram, "posts")[0]]
+    rows += [account, page, instagram, sandbox.accounts("business")[0]]
+    for row in rows:
+        answer = sandbox.get(f"v26.0/{row['id']}", fields="id")
+        assert (answer.status_code, answer.json()) == (200, {"id": row["id"]})
+
+
+def test_money_is_text_and_times_carry_the_accounts_offset(sandbox: SandboxProcess) -> None:
+    account = next(row for row in sandbox.accounts("ad_account") if row["timezone"] == "America/New_York")
+    campaign = sandbox.children(account, "campaigns")[0]["id"]
+    shown = sandbox.get(campaign, fields="daily_budget,created_time").json()
+    assert shown["daily_budget"].isdigit()
+    assert shown["created_time"].endswith("-0500")
+
+
+def test_a_field_that_meta_knows_but_that_has_no_value_is_left_out(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]["id"]
+    assert sandbox.get(account, fields="name,partner").json().keys() == {"id", "name"}
+
+
+def test_a_field_that_meta_does_not_know_is_refused(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]["id"]
+    answer = sandbox.get(account, fields="id,colour")
+    assert refusal(answer) == (400, 100, None)
+    assert "nonexisting field (colour) on node type (AdAccount)" in answer.json()["error"]["message"]
+    nested = sandbox.get(account, fields="campaigns.limit(1){colour}")
+    assert refusal(nested) == (400, 100, None)
+
+
+def test_edges_and_objects_are_expanded_inside_their_parent(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    fields = "name,campaigns.limit(2){name,adsets.limit(1){name,campaign{name}}},business{name}"
+    shown = sandbox.get(account["id"], fields=fields).json()
+    campaigns = shown["campaigns"]
+    assert len(campaigns["data"]) == 2
+    assert campaigns["paging"]["next"].startswith(f"{sandbox.graph_url}/v26.0/{account['id']}/campaigns?")
+    first = campaigns["data"][0]
+    assert first["adsets"]["data"][0]["campaign"] == {"name": first["name"], "id": first["id"]}
+    assert shown["business"]["name"]
+    further = sandbox.client.get(campaigns["paging"]["next"]).json()
+    assert {row["id"] for row in further["data"]}.isdisjoint(row["id"] for row in campaigns["data"])
+    assert set(further["data"][0]) == {"id", "name", "adsets"}
+
+
+def test_an_empty_edge_is_left_out_of_its_parent(sandbox: SandboxProcess) -> None:
+    empty = next(row for row in sandbox.accounts("ad_account") if not any(row["children"].values()))
+    assert set(sandbox.get(empty["id"], fields="name,campaigns{name}").json()) == {"id", "name"}
+    assert sandbox.get(f"{empty['id']}/campaigns").json() == {"data": []}
+
+
+def test_an_expanded_edge_may_be_renamed_and_counted(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    shown = sandbox.get(account["id"], fields="campaigns.limit(1).summary(true).as(some){id}").json()
+    assert shown["some"]["summary"]["total_count"] == account["children"]["campaigns"]
+
+
+def test_ids_gives_objects_by_id_and_counts_each(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    ids = [row["id"] for row in sandbox.children(account, "campaigns")[:50]]
+    got = sandbox.get("v26.0/", ids=",".join(ids), fields="name").json()
+    assert list(got) == ids
+    assert sum(sandbox.calls()[0]["cost"].values()) == 50
+    pages = [row["id"] for row in sandbox.accounts("page")[:2]]
+    on_edge = sandbox.get("posts", token="system_agency", ids=",".join(pages), limit="1").json()
+    assert [len(on_edge[page]["data"]) for page in pages] == [1, 1]
+
+
+def test_ids_are_bounded_and_one_bad_id_fails_all(sandbox: SandboxProcess) -> None:
+    ids = [row["id"] for row in sandbox.children(sandbox.accounts("ad_account")[0], "ads")[:51]]
+    many = sandbox.get("", ids=",".join(ids))
+    assert refusal(many) == (400, 100, None)
+    assert many.json()["error"]["message"] == "(#100) Too many IDs. Maximum: 50. Provided: 51."
+    assert refusal(sandbox.get("", ids=f"{ids[0]},123")) == (400, 100, 33)
+    assert refusal(sandbox.get("", ids=",")) == (400, 100, None)
+
+
+def test_what_a_token_may_not_see_looks_like_what_does_not_exist(sandbox: SandboxProcess) -> None:
+    hidden = next(
+        account for account in sandbox.accounts("ad_account") if account["children"]["campaigns"] == 2
+        and all(account["id"] not in {a["id"] for a in token["sees"]} for token in sandbox.meta["tokens"])
+    )  # fmt: skip
+    campaign = sandbox.children(hidden, "campaigns")[0]["id"]
+    for missing in (hidden["id"], campaign, "999", "act_999", "abc"):
+        assert refusal(sandbox.get(missing)) == (400, 100, 33)
+    assert refusal(sandbox.get(f"{campaign}/ads", token="system_agency")) == (400, 100, 33)
+
+
+def test_a_missing_scope_is_refused_by_code(sandbox: SandboxProcess) -> None:
+    assert refusal(sandbox.get("me/adaccounts", token="user_narrow")) == (403, 200, None)
+    post = sandbox.children(sandbox.accounts("page")[0], "posts")[0]["id"]
+    assert refusal(sandbox.get(post, token="user_narrow")) == (403, 10, None)
+    assert len(sandbox.get("me/accounts", token="user_narrow").json()["data"]) == 3
+
+
+def test_pages_hand_over_their_own_token(sandbox: SandboxProcess) -> None:
+    pages = sandbox.get("me/accounts", fields="id,access_token,tasks").json()["data"]
+    for page in pages:
+        owner = next(token for token in sandbox.meta["tokens"] if token["access_token"] == page["access_token"])
+        assert (owner["kind"], owner["owner"]["id"]) == ("page", page["id"])
+        me = sandbox.client.get(f"/{GRAPH}/me", params={"access_token": page["access_token"]}).json()
+        assert me["id"] == page["id"]
+
+
+def test_lists_of_a_person_hold_what_the_token_sees(sandbox: SandboxProcess) -> None:
+    for token_id in ("user_main", "user_second", "system_agency", "user_newcomer"):
+        sees = sandbox.token_row(token_id)["sees"]
+        for edge, kind in (("accounts", "page"), ("adaccounts", "ad_account"), ("businesses", "business")):
+            listed = {row["id"] for row in sandbox.get(f"me/{edge}", token=token_id).json()["data"]}
+            assert listed == {account["id"] for account in sees if account["type"] == kind}
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("v99.0/me", 2500), ("{account}/nonsense", 2500), ("v24.0/{account}", 2635), ("v22.0/{account}/ads", 2635)],
+)
+def test_versions_and_paths_that_are_not_served_are_refused(sandbox: SandboxProcess, path: str, code: int) -> None:
+    answer = sandbox.get(path.format(account=sandbox.accounts("ad_account")[0]["id"]))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+
+
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [("me", "v26.0"), ("v25.0/me", "v25.0"), ("v24.0/me", "v24.0"), ("v3.1/me", "v22.0"), ("v26.0/me", "v26.0")],
+)
+def test_the_answering_version_is_named(sandbox: SandboxProcess, path: str, version: str) -> None:
+    answer = sandbox.get(path)
+    assert (answer.status_code, answer.headers["facebook-api-version"]) == (200, version)
+    assert {"x-fb-trace-id", "x-fb-rev", "x-fb-debug"} <= set(answer.headers)
