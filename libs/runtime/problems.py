@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.events.problem import Problem, ProblemError, ProblemItem, problem
 from libs.postgres.pool import is_available_error
+from libs.telemetry.redaction import redact_text
 
 CONTENT_TYPE = "application/problem+json"
 MAX_ITEMS = 50
@@ -147,7 +148,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     slug, title = _TITLES.get(error.status_code, ("http_error", "Request refused"))
     detail = str(error.detail)
     if error.status_code == 404:
-        detail = f"Nothing is at {request.url.path[:200]}."
+        detail = f"Nothing is at {redact_text(request.url.path, max_chars=200)}."
     elif error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
         detail = f"{request.method} is not possible here; allowed: {allowed}."

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 
 from opentelemetry.util.types import AttributeValue
 
+from libs.telemetry.redaction import redact_text
 from libs.telemetry.tracing import Span, SpanKind, links_to, start_span
 
 _KAFKA: dict[str, AttributeValue] = {"messaging.system": "kafka"}
@@ -77,12 +78,15 @@ def http_client_span(method: str, *, host: str, port: int | None, path: str) -> 
 
 
 def http_server_span(method: str, path: str, traceparent: str | None) -> AbstractContextManager[Span]:
-    """Open the span of one incoming HTTP request; the route is set when it is known, by `update_name`."""
+    """Open the span of one incoming HTTP request; the route is set when it is known, by `update_name`.
+
+    A caller may put a key into the path by mistake, so the path is redacted.
+    """
     return start_span(
         method,
         SpanKind.SERVER,
         parent_traceparent=traceparent,
-        attributes={"http.request.method": method, "url.path": path},
+        attributes={"http.request.method": method, "url.path": redact_text(path, max_chars=512)},
     )
 
 
