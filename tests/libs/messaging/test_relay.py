@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from prometheus_client import REGISTRY
 
 from libs.events.envelope import Envelope, decode, read_envelope
 from libs.events.ingest_identities import Organization
@@ -18,7 +19,6 @@ from libs.events.requests import RequestSubmitted
 from libs.events.topics import Topic
 from libs.messaging.outbox import OutboxItem, RawCopy, append, append_copies, append_many, hash_of
 from libs.messaging.relay import Relay, RelayOptions
-from libs.telemetry.metrics import REGISTRY
 from tests.support.bus import (
     a_request,
     an_organization,
