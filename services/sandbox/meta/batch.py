@@ -16,7 +16,7 @@ from services.sandbox.calls import CallRow
 from services.sandbox.exchange import Answer, Call, Surroundings
 from services.sandbox.meta import faulting
 from services.sandbox.meta.errors import GraphError, aborted_item, bad_parameter, too_many_items
-from services.sandbox.meta.handling import Handler, Prepared, Request, redact
+from services.sandbox.meta.handling import Handler, Prepared, Request, redact, redact_text
 from services.sandbox.meta.params import Params, from_text
 from services.sandbox.meta.references import referred_names, substitute
 from services.sandbox.wire import parse_query
@@ -136,7 +136,7 @@ def _prepare(
         platform=outer.row.platform,
         method=item.method,
         host=outer.row.host,
-        path="/" + path.lstrip("/"),
+        path="/" + redact_text(path.lstrip("/")),
         query=redact(query),
         parent=outer.row.seq,
     )
@@ -150,7 +150,7 @@ def _prepare(
         params.update({name: outer.params[name] for name in _SECRETS[1:] if name in outer.params})
     request = Request(
         method=item.method,
-        path=row.path,
+        path="/" + path.lstrip("/"),
         params=params,
         query=query,
         secret=secret,

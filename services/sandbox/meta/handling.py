@@ -77,9 +77,13 @@ class Prepared:
 def redact(query: Query) -> Query:
     """The query with `<name>` for every secret in it; keys stay."""
     return {
-        name: [f"<{name}>" if name in _SECRET_KEYS else _SECRET_TEXT.sub("<access_token>", value) for value in values]
+        name: [f"<{name}>" if name in _SECRET_KEYS else redact_text(value) for value in values]
         for name, values in query.items()
     }
+
+
+def redact_text(text: str) -> str:
+    return _SECRET_TEXT.sub("<access_token>", text)
 
 
 class Handler:

@@ -15,7 +15,7 @@ from services.sandbox.meta.assets import make_cast
 from services.sandbox.meta.batch import Outer, read_items, run_batch
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
 from services.sandbox.meta.errors import GraphError, unknown_path
-from services.sandbox.meta.handling import Handler, Request, redact
+from services.sandbox.meta.handling import Handler, Request, redact, redact_text
 from services.sandbox.meta.params import Params, from_body, from_query
 from services.sandbox.meta.quota import Quotas, app_bucket, refusal
 from services.sandbox.meta.routes import CURRENT, RETIRED_FOR_MARKETING, SUPPORTED, serving_version, split_version
@@ -89,7 +89,7 @@ class MetaPlatform:
             platform=self.name,
             method=call.method,
             host=call.host,
-            path=call.path,
+            path=redact_text(call.path),
             query=redact(call.query),
         )
         answer = await self._answer(call, row)

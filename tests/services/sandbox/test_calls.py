@@ -1,6 +1,7 @@
 """The log of calls: complete, in order, without secrets."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -65,6 +66,7 @@ def test_no_secret_is_in_the_log_of_calls(sandbox: SandboxProcess) -> None:
     sandbox.get("me", strange=secret, appsecret_proof="0" * 64)
     sandbox.client.post(f"/{GRAPH}/", params={"batch": json.dumps([{"relative_url": f"me?access_token={secret}"}])})
     sandbox.results([{"method": "GET", "relative_url": f"me?x={secret}&access_token={sandbox.token('app_main')}"}])
+    sandbox.get(secret)
     text = json.dumps(sandbox.calls())
     secrets = [token["access_token"] for token in sandbox.meta["tokens"]] + [
         app["secret"] for app in sandbox.meta["apps"]
@@ -76,3 +78,15 @@ def test_calls_to_the_sandbox_itself_are_no_rows(sandbox: SandboxProcess) -> Non
     sandbox.client.get("/_sandbox/world")
     sandbox.client.get("/_sandbox/nonsense")
     assert sandbox.calls() == []
+
+
+def test_calls_side_by_side_each_get_a_row_and_are_each_paid_for(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]["id"]
+    items = [{"method": "GET", "relative_url": account}] * 10
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: sandbox.results(items), range(16)))
+    assert [len(answer) for answer in answers] == [10] * 16
+    rows = sandbox.calls()
+    assert [row["seq"] for row in rows] == list(range(1, 16 * 11 + 1))
+    assert {row["status"] for row in rows} == {200}
+    assert sum(sum(row["cost"].values()) for row in rows) == 160
