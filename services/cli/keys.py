@@ -63,12 +63,12 @@ def create_key(
 def list_keys(
     ctx: typer.Context,
     organization: Organization = None,
-    platform: Annotated[bool, typer.Option("--platform", help="The keys of the bus's operators.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Of all organizations, and the operators' own.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List an organization's keys, or with --platform the operators', revoked ones too."""
+    """List keys, revoked ones too."""
     bus = bus_of(ctx, as_json)
-    answer = bus.ask("ingest", "GET", "/v1/keys", organization=organization, for_all=platform)
+    answer = bus.ask("ingest", "GET", "/v1/keys", organization=organization, for_all=everything)
     bus.out.table(answer["items"], _COLUMNS, nothing="no keys")
 
 
@@ -77,15 +77,17 @@ def revoke_key(
     ctx: typer.Context,
     key_id: Annotated[UUID, typer.Argument(help="Id of the key, as `list` shows it.")],
     organization: Organization = None,
-    platform: Annotated[bool, typer.Option("--platform", help="A key of the bus's operators.")] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Let a key open nothing any more, within moments, everywhere."""
     bus = bus_of(ctx, as_json)
     path = f"/v1/keys/{key_id}/revoke"
-    params = {"dry_run": dry_run}
-    bus.out.record(bus.ask("ingest", "POST", path, params=params, organization=organization, for_all=platform))
+    # Its id is enough: an operator need not know whose key it is.
+    everywhere = organization is None
+    bus.out.record(
+        bus.ask("ingest", "POST", path, params={"dry_run": dry_run}, organization=organization, for_all=everywhere)
+    )
 
 
 @commands.command("bootstrap")

@@ -59,7 +59,7 @@ class Output:
         if self.as_json:
             self.json(answer)
         else:
-            self.done(f"{'would have ' if answer['dry_run'] else ''}{answer['done']}")
+            self.done(f"{'not done, only tried: ' if answer['dry_run'] else ''}{answer['done']}")
 
     def json(self, value: Any) -> None:
         """Write JSON, indented, whole."""

@@ -1,7 +1,8 @@
 """The command `platformbus` with made-up services behind it: what it asked, what it printed, how it ended."""
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,15 +79,27 @@ def run_cli(
     stdin: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Run:
-    """Run the command in this process; nothing of this machine's own variables or local stack is seen."""
+    """Run the command in this process against made-up services."""
     values = {f"{name}_url": url for name, url in URLS.items()} | {"platformbus_key": KEY} | dict(settings or {})
-    # model_construct would skip the types; unset fields must not be filled from this machine's environment.
-    known = {name: values.get(name) for name in CliSettings.model_fields}
-    bus = Bus(
-        CliSettings.model_validate(known),
-        env_file=Path("/nonexistent/env"),
-        transport=httpx.MockTransport(services or FakeServices()),
-    )
+    transport = httpx.MockTransport(services or FakeServices())
+    return _invoke(arguments, values, transport, stdin, environment)
+
+
+async def run_real(*arguments: str, settings: Mapping[str, Any], stdin: str | None = None) -> Run:
+    """Run the command in a thread of this process against services that really listen."""
+    return await asyncio.to_thread(_invoke, arguments, settings, None, stdin, None)
+
+
+def _invoke(
+    arguments: Sequence[str],
+    settings: Mapping[str, Any],
+    transport: httpx.AsyncBaseTransport | None,
+    stdin: str | None,
+    environment: Mapping[str, str] | None,
+) -> Run:
+    """Nothing of this machine's own variables or local stack is seen: a field that is not given is None."""
+    known = {name: settings.get(name) for name in CliSettings.model_fields}
+    bus = Bus(CliSettings.model_validate(known), env_file=Path("/nonexistent/env"), transport=transport)
     result = CliRunner().invoke(create_app(), list(arguments), obj=bus, input=stdin, env=dict(environment or {}))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

@@ -115,7 +115,7 @@ def test_the_organization_is_named_by_option_else_by_variable_else_not_at_all() 
     run_cli("keys", "list", services=services)
     run_cli("keys", "list", services=services, settings={"platformbus_organization": "from-variable"})
     run_cli("keys", "list", "-o", "given", services=services, settings={"platformbus_organization": "from-variable"})
-    run_cli("keys", "list", "--platform", services=services, settings={"platformbus_organization": "from-variable"})
+    run_cli("keys", "list", "--all", services=services, settings={"platformbus_organization": "from-variable"})
     named = [request.headers.get("X-Organization-Id") for request in services.asked]
     assert named == [None, "from-variable", "given", None]
 
