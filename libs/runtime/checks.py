@@ -11,14 +11,17 @@ LOOP_AGE_LIMIT_SECONDS = 90.0
 APPLIED = "SELECT version FROM schema_migrations"
 
 
-def service_health(service: str, database: Database, consumer: Consumer, relay: Relay) -> Health:
+def service_health(
+    service: str, worker_database: Database, api_database: Database, consumer: Consumer, relay: Relay
+) -> Health:
     """Give a service's checks: its database answers and is migrated, its consumer and relay loops turn.
 
     Neither asks the broker: while it is away, requests are still accepted, and their events wait in the outbox.
     """
     health = Health()
-    health.add_ready("database", database_answers(database))
-    health.add_ready("schema", schema_migrated(database, service))
+    health.add_ready("database", database_answers(worker_database))
+    health.add_ready("api database", database_answers(api_database), part="http")
+    health.add_ready("schema", schema_migrated(worker_database, service))
     limit = LOOP_AGE_LIMIT_SECONDS
     health.add_tick("consumer", consumer.last_poll_age_seconds, limit_seconds=limit, part="consumers")
     health.add_tick("relay", relay.last_turn_age_seconds, limit_seconds=limit, part="relay")

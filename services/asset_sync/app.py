@@ -17,8 +17,7 @@ from libs.platforms.registry import PlatformSettings, build_platforms
 from libs.postgres import Database
 from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
-from libs.runtime.checks import database_answers, schema_migrated
-from libs.runtime.health import Health
+from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
 from libs.runtime.service import Part, ServiceApp, hide_settings
 from libs.security.sealing import KeyRing
@@ -29,7 +28,6 @@ from services.asset_sync.handlers import REANNOUNCE, Deps, jobs, keep_measuring,
 from services.asset_sync.settings import AssetSyncSettings
 
 SERVICE = "asset_sync"
-POLL_AGE_LIMIT_SECONDS = 90.0
 
 
 async def build() -> ServiceApp:
@@ -68,7 +66,7 @@ async def _build(
     relay = Relay(worker_dsn=settings.worker_dsn.get_secret_value(), kafka=kafka, service=SERVICE)
     owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     scheduler = Scheduler(database, jobs(deps), owner)
-    health = _health(database, consumer)
+    health = service_health(SERVICE, database, api_database, consumer, relay)
     admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(), reannounce=REANNOUNCE)
     app = create_app(
         SERVICE,
@@ -97,11 +95,3 @@ async def _database(opened: AsyncExitStack, settings: AssetSyncSettings, role: L
     )
     opened.push_async_callback(database.close)
     return database
-
-
-def _health(database: Database, consumer: Consumer) -> Health:
-    health = Health()
-    health.add_ready("database", database_answers(database))
-    health.add_ready("schema", schema_migrated(database, SERVICE))
-    health.add_tick("consumer", consumer.last_poll_age_seconds, limit_seconds=POLL_AGE_LIMIT_SECONDS, part="consumers")
-    return health

@@ -19,8 +19,7 @@ from libs.postgres import Database
 from libs.quota.limiter import Limiter
 from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
-from libs.runtime.checks import database_answers, schema_migrated
-from libs.runtime.health import Health
+from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
 from libs.runtime.service import Part, ServiceApp, hide_settings
 from libs.security.sealing import KeyRing
@@ -29,13 +28,12 @@ from libs.vocabulary import PlatformName
 from libs.work_queue import Worker
 from services.batcher import __doc__ as card
 from services.batcher.api import ApiDeps, build_routers
-from services.batcher.handlers import Deps, jobs, keep_measuring, on_due_calls, routes
+from services.batcher.handlers import MEASURE_SECONDS, Deps, jobs, on_due_calls, on_measure, routes
 from services.batcher.settings import BatcherSettings, PlatformSwitches
 from services.batcher.usecases.settling import Limits
 
 SERVICE = "batcher"
 DAY_SECONDS = 86_400.0
-POLL_AGE_LIMIT_SECONDS = 90.0
 
 
 async def build() -> ServiceApp:
@@ -81,7 +79,7 @@ async def _build(
     consumer = Consumer(service=SERVICE, database=database, kafka=kafka, routes=routes(deps))
     relay = Relay(worker_dsn=settings.worker_dsn.get_secret_value(), kafka=kafka, service=SERVICE)
     scheduler = Scheduler(database, jobs(deps), owner)
-    health = _health(database, consumer)
+    health = service_health(SERVICE, database, api_database, consumer, relay)
     admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(deps), reannounce={})
     app = create_app(
         SERVICE,
@@ -103,7 +101,10 @@ async def _build(
 async def _work(deps: Deps, workers: int, stop: asyncio.Event) -> None:
     """Run the loops that send, and the one that measures, until told to stop."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(keep_measuring(deps, stop))
+        measuring = Worker(
+            "measure", partial(on_measure, deps), idle_min_seconds=MEASURE_SECONDS, idle_max_seconds=MEASURE_SECONDS
+        )
+        group.create_task(measuring.run(stop))
         for number in range(workers):
             # A round that finds nothing is some index probes, and a read without company waits for one.
             worker = Worker(f"calls-{number}", partial(on_due_calls, deps), idle_max_seconds=0.05)
@@ -120,14 +121,6 @@ async def _database(opened: AsyncExitStack, settings: BatcherSettings, role: Lit
     )
     opened.push_async_callback(database.close)
     return database
-
-
-def _health(database: Database, consumer: Consumer) -> Health:
-    health = Health()
-    health.add_ready("database", database_answers(database))
-    health.add_ready("schema", schema_migrated(database, SERVICE))
-    health.add_tick("consumer", consumer.last_poll_age_seconds, limit_seconds=POLL_AGE_LIMIT_SECONDS, part="consumers")
-    return health
 
 
 def _enabled(settings: BatcherSettings) -> Sequence[PlatformName]:

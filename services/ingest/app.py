@@ -14,8 +14,7 @@ from libs.platforms.registry import PlatformSettings, build_platforms
 from libs.postgres import Database
 from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
-from libs.runtime.checks import database_answers, schema_migrated
-from libs.runtime.health import Health
+from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
 from libs.runtime.service import Part, ServiceApp, hide_settings
 from libs.telemetry.redaction import register_secret
@@ -24,8 +23,6 @@ from services.ingest.handlers import REANNOUNCE, Deps, jobs, routes
 from services.ingest.settings import IngestSettings
 
 NAME: Final = "ingest"
-POLL_AGE_SECONDS: Final = 60.0
-"""A poll takes half a second, a large transaction some seconds: after a minute the loop stands still."""
 
 
 async def build() -> ServiceApp:
@@ -49,7 +46,7 @@ async def build() -> ServiceApp:
     relay = Relay(worker_dsn=worker_dsn, kafka=kafka, service=NAME)
     scheduler = Scheduler(worker, jobs(deps), f"{NAME}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}")
     authenticator = Authenticator(worker)
-    health = _health(worker, api, consumer)
+    health = service_health(NAME, worker, api, consumer, relay)
     app = create_app(
         NAME,
         routers=[
@@ -72,12 +69,3 @@ async def build() -> ServiceApp:
         parts=[Part("consumers", consumer.run), Part("relay", relay.run), Part("jobs", scheduler.run)],
         close=close,
     )
-
-
-def _health(worker: Database, api: Database, consumer: Consumer) -> Health:
-    health = Health()
-    health.add_ready("database", database_answers(worker))
-    health.add_ready("api database", database_answers(api), part="http")
-    health.add_ready("schema", schema_migrated(worker, NAME))
-    health.add_tick("consumer poll", consumer.last_poll_age_seconds, limit_seconds=POLL_AGE_SECONDS, part="consumers")
-    return health

@@ -91,7 +91,7 @@ async def _drive(values: Mapping[str, str], progress: Progress, keep_key: Callab
         stage = Stage(scene, ingest, batcher, writer, results, CallLog(values["SANDBOX_URL"]), progress)
         await until_usable(ingest, scene)
         await _play(stage, values)
-        await operator.ask("DELETE", f"/v1/keys/{scene.key_id}")
+        await operator.ask("POST", f"/v1/keys/{scene.key_id}/revoke")
     stage.numbers.rows = await rows_per_table(values)
     stage.numbers.records = await records_per_topic(bootstrap)
     return stage.numbers
