@@ -29,7 +29,8 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias=IDEMPOTENCY_HEADER,
-        description="The same key and body again is not done again; the answer says what the first was. Kept 30 days.",
+        description="The same key and body again, with the same API key, is not done again: the answer says what the "
+        "first was. With another body it is refused. Kept 30 days; a refused request leaves its key free.",
     ),
 ]
 
@@ -201,7 +202,7 @@ def _add_look(router: APIRouter, deps: ApiDeps) -> None:
     async def get_requests(
         caller: CallerDep,
         status: RequestStatus | None = None,
-        object_key: str | None = None,
+        object_key: Annotated[str | None, Query(max_length=512, pattern=r"^[^\x00]*$")] = None,
         connection_id: UUID | None = None,
         cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,

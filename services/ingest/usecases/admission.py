@@ -16,7 +16,8 @@ from services.ingest.models import Ask, PlannedRead, World
 from services.ingest.usecases import refusals
 from services.ingest.usecases.refusals import Fault
 
-MAX_OBJECT_KEY_CHARS: Final = 512
+MAX_OBJECT_KEY_BYTES: Final = 512
+"""In UTF-8: with the organization it becomes a record key, of which readers take 1,024 bytes."""
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
 MAX_PARAMS_BYTES: Final = 65_536
 """Of one request, as canonical JSON: its event must fit its topic with room to spare."""
@@ -68,9 +69,9 @@ def content_hash(ask: Ask) -> bytes:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).digest()
 
 
-def storable(text: str, max_chars: int) -> str:
-    """Give a text that can be stored whatever somebody sent."""
-    return _CONTROL.sub("?", text)[:max_chars]
+def storable_key(object_key: str) -> str:
+    """Give an object key that can be stored and sent, whatever somebody sent."""
+    return _CONTROL.sub("?", object_key).encode()[:MAX_OBJECT_KEY_BYTES].decode(errors="ignore")
 
 
 def _who(ask: Ask, world: World) -> Problem | None:
@@ -90,8 +91,8 @@ def _frame_faults(ask: Ask) -> list[Fault]:
     faults: list[Fault] = []
     if not ask.object_key:
         faults.append(("/object_key", "is missing", "send your own id of the object: it is the unit of order"))
-    elif len(ask.object_key) > MAX_OBJECT_KEY_CHARS or _CONTROL.search(ask.object_key):
-        what = f"is longer than {MAX_OBJECT_KEY_CHARS} characters or holds a control character"
+    elif len(ask.object_key.encode()) > MAX_OBJECT_KEY_BYTES or _CONTROL.search(ask.object_key):
+        what = f"is longer than {MAX_OBJECT_KEY_BYTES} bytes or holds a control character"
         faults.append(("/object_key", what, "send a shorter, printable id of the object"))
     return faults
 

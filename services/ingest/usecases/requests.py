@@ -16,7 +16,7 @@ from services.ingest.models import Accepted, Ask, Decision, Duplicate, Former, N
 from services.ingest.store import requests as store
 from services.ingest.store import world as world_store
 from services.ingest.usecases import refusals
-from services.ingest.usecases.admission import MAX_OBJECT_KEY_CHARS, Platforms, content_hash, judge, storable
+from services.ingest.usecases.admission import Platforms, content_hash, judge, storable_key
 
 SOURCE: Final = "ingest"
 PRUNE_ROWS: Final = 5_000
@@ -85,7 +85,7 @@ async def _decide(conn: Connection, asks: Sequence[Ask], platforms: Platforms) -
         kept = replace(
             ask,
             # What is refused is kept and answered too, so its key must be storable whatever somebody sent.
-            object_key=storable(ask.object_key, MAX_OBJECT_KEY_CHARS),
+            object_key=storable_key(ask.object_key),
             idempotency_key=ask.idempotency_key or str(request_id),
         )
         decided.append(NewRequest(request_id, kept, content_hash(ask), read, problem))

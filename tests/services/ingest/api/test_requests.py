@@ -8,11 +8,12 @@ import pytest
 
 from libs.vocabulary import ConnectionStatus, Role
 from services.ingest.usecases.identities import create_key, create_organization, revoke_key, update_organization
+from services.ingest.usecases.requests import admit_requests
 from services.ingest.usecases.results import end_requests
 from tests.services.ingest.usecases.test_results import completed
 from tests.support.asgi import client_of, problem_of
 from tests.support.databases import Databases
-from tests.support.ingest import OPERATOR, Ingest, IngestServer, an_ingest_server
+from tests.support.ingest import OPERATOR, PLATFORMS, Ingest, IngestServer, an_ingest_server
 
 pytestmark = pytest.mark.db
 
@@ -195,6 +196,14 @@ async def test_keys_of_a_closed_organization_do_not_open(ingest: Ingest, client:
     problem_of(await client.post("/v1/requests", json=a_body(ingest)), 401, "unauthenticated")
 
 
+def with_changes(body: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A body with some values replaced; `payload.x` is inside the payload."""
+    for name, value in changes.items():
+        place, _, inner = name.partition(".")
+        body[place] = body[place] | {inner: value} if inner else value
+    return body
+
+
 BAD_BODIES: list[tuple[str, Any, int, str, str]] = [
     ("no kind", {"kind": None}, 422, "invalid", "/kind"),
     ("unknown kind", {"kind": "teleport"}, 422, "kind_unknown", "/kind"),
@@ -219,19 +228,36 @@ BAD_BODIES: list[tuple[str, Any, int, str, str]] = [
 async def test_a_bad_body_is_answered_with_what_where_and_how_to_mend_it(
     ingest: Ingest, client: httpx.AsyncClient, changes: dict[str, Any], status: int, slug: str, where: str
 ) -> None:
-    body = a_body(ingest)
-    for name, value in changes.items():
-        place, _, inner = name.partition(".")
-        if inner:
-            body[place] = body[place] | {inner: value}
-        else:
-            body[place] = value
+    body = with_changes(a_body(ingest), changes)
 
     problem = problem_of(await client.post("/v1/requests", json=body), status, slug)
 
     assert where in [item["where"] for item in problem["errors"]]
     assert all(item["what"] and item["how"] for item in problem["errors"])
     assert await ingest.rows("SELECT 1 FROM requests UNION ALL SELECT 1 FROM outbox") == []
+
+
+FRAME_OF_HTTP = {"no kind", "unknown field", "object key missing", "payload no object", "organization malformed"}
+"""What HTTP refuses before a request is read; over Kafka such a record is a dead letter."""
+READABLE = [case for case in BAD_BODIES if case[0] not in FRAME_OF_HTTP | {"organization of others"}]
+
+
+@pytest.mark.parametrize("case", READABLE, ids=lambda case: case[0])
+async def test_kafka_refuses_in_the_words_of_http(
+    ingest: Ingest, client: httpx.AsyncClient, case: tuple[str, dict[str, Any], int, str, str]
+) -> None:
+    body = with_changes(a_body(ingest), case[1])
+    over_http = (await client.post("/v1/requests", json=body)).json()
+
+    ask = ingest.ask(kind=body["kind"], object_key=body["object_key"], payload=body["payload"])
+    async with ingest.worker.transaction() as conn:
+        await admit_requests(conn, [ask], PLATFORMS)
+
+    [event] = await ingest.outbox("ingest.accepted")
+    over_kafka = event["body"]["problem"]
+    for item in over_http["errors"]:
+        item["where"] = item["where"].replace("/object_key", "key")
+    assert over_kafka == over_http
 
 
 @pytest.mark.parametrize("status", [ConnectionStatus.REVOKED, ConnectionStatus.EXPIRED, ConnectionStatus.DISCONNECTED])
@@ -293,6 +319,7 @@ async def test_a_body_too_large_is_refused_while_it_streams(client: httpx.AsyncC
         ("/v1/requests?limit=0", "query:limit"),
         ("/v1/requests?cursor=next", "query:cursor"),
         ("/v1/requests?status=lost", "query:status"),
+        ("/v1/requests?object_key=a%00b", "query:object_key"),
         ("/v1/requests/not-an-id", "path:request_id"),
     ],
 )

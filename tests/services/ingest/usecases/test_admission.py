@@ -79,6 +79,7 @@ def test_a_connection_in_error_may_be_tried() -> None:
         ({"kind": "teleport"}, 422, "kind_unknown", "/kind"),
         ({"object_key": ""}, 422, "invalid", "key"),
         ({"object_key": "x" * 513}, 422, "invalid", "key"),
+        ({"object_key": "ü" * 257}, 422, "invalid", "key"),
         ({"object_key": "a\x00b"}, 422, "invalid", "key"),
     ],
 )
