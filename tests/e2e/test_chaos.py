@@ -17,7 +17,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from libs.postgres.schemas import SCHEMAS
-from tests.support.chaos import Chaos
+from tests.support.chaos import Chaos, spread
 from tests.support.databases import Databases
 from tests.support.fixtures import Say
 from tests.support.servers import Servers
@@ -39,7 +39,8 @@ pytestmark = pytest.mark.e2e
 REQUESTS = int(os.environ.get("CHAOS_REQUESTS", "500"))
 SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.randrange(1, 2**31)
 KILLS_EACH = max(2, REQUESTS // 2_000)
-SENDERS = 4
+SECONDS = max(20.0, REQUESTS / 150)
+"""For how long requests flow, and kills with them."""
 ENDINGS = ("api_request.completed.v1", "api_request.failed.v1")
 
 # Short times, so that what a killed process held comes back within the test; production's are in the settings.
@@ -89,9 +90,8 @@ async def test_killing_every_process_while_requests_flow_loses_nothing_and_ends_
     await listener.start()
     history = History()
     victims = [name for name in system.fleet.names() if name != "sandbox"]
-    chaos = Chaos(system.fleet, victims, SEED, each=KILLS_EACH, shortest_seconds=0.1, longest_seconds=1.0)
+    chaos = Chaos(system.fleet, victims, SEED, each=KILLS_EACH, seconds=SECONDS)
     try:
-        # Whichever lasts longer: every victim dies while requests flow, because the senders go on until the last kill.
         await asyncio.gather(chaos.run(), _send_everything(system, organization, history))
         await system.fleet.ready()
         await listener.until(lambda heard: len(_ended(heard)) >= len(history.asked), 180 + REQUESTS / 20)
@@ -106,35 +106,28 @@ async def test_killing_every_process_while_requests_flow_loses_nothing_and_ends_
 
 
 async def _send_everything(system: System, organization: Organization, history: History) -> None:
-    """Half by HTTP, half by Kafka, from several senders; every tenth is sent twice."""
+    """Half by HTTP, half by Kafka, at a steady pace whatever is down; every tenth is sent twice."""
     generator = random.Random(SEED)
     asks = [_ask(number, organization, generator) for number in range(REQUESTS)]
     history.asked = {ask.idempotency_key: ask for ask in asks}
-    again = [ask for ask in asks if generator.random() < 0.1]
-    queue: asyncio.Queue[Ask] = asyncio.Queue()
-    for ask in [*asks, *again]:
-        queue.put_nowait(ask)
+    sent = [ask for ask in asks for _ in range(2 if generator.random() < 0.1 else 1)]
     async with (
         Client(system.urls, organization.key) as client,
         AIOKafkaProducer(bootstrap_servers=system.kafka_bootstrap, acks="all") as producer,
+        asyncio.TaskGroup() as senders,
     ):
-        await asyncio.gather(*(_sender(queue, client, producer, organization, history) for _ in range(SENDERS)))
+        async for ask in spread(sent, SECONDS):
+            senders.create_task(_send(ask, client, producer, organization, history))
 
 
-async def _sender(
-    queue: asyncio.Queue[Ask],
-    client: Client,
-    producer: AIOKafkaProducer,
-    organization: Organization,
-    history: History,
+async def _send(
+    ask: Ask, client: Client, producer: AIOKafkaProducer, organization: Organization, history: History
 ) -> None:
-    while not queue.empty():
-        ask = queue.get_nowait()
-        if ask.way == "http":
-            answer = await send_by_http(client, organization, ask)
-            history.answered.setdefault(ask.idempotency_key, set()).add(answer["request_id"])
-        else:
-            await send_by_kafka(producer, organization, ask)
+    if ask.way == "http":
+        answer = await send_by_http(client, organization, ask)
+        history.answered.setdefault(ask.idempotency_key, set()).add(answer["request_id"])
+    else:
+        await send_by_kafka(producer, organization, ask)
 
 
 def _ask(number: int, organization: Organization, generator: random.Random) -> Ask:

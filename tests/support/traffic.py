@@ -20,6 +20,7 @@ from tests.support.system import System
 
 _ANSWER_SECONDS = 120.0
 _PAUSE_SECONDS = 0.05
+_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=32)
 _TRY_AGAIN = (409, 429, 502, 503, 504)
 
 
@@ -59,7 +60,9 @@ class Client:
     urls: Mapping[str, str]
     key: str
     org_id: str | None = None
-    http: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(trust_env=False, timeout=15))
+    http: httpx.AsyncClient = field(
+        default_factory=lambda: httpx.AsyncClient(trust_env=False, timeout=15, limits=_LIMITS)
+    )
 
     async def ask(
         self, service: str, method: str, path: str, *, body: object = None, idempotency_key: str | None = None
