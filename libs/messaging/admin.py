@@ -5,7 +5,7 @@ and lose its order. Settings that the declaration does not speak of are left as 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -154,12 +154,23 @@ async def _alter(client: Any, topics: Sequence[Topic]) -> None:
     for response in await client.alter_configs(resources):
         for resource in response.to_object()["resources"]:
             _check(resource["error_code"], resource["resource_name"], resource["error_message"])
+    await _await_agreement(client, topics, lambda item: item.mended_by == "apply")
 
 
 async def _grow(client: Any, topic: Topic) -> None:
     response = await client.create_partitions({topic.name: NewPartitions(topic.partitions)})
     for error in response.to_object()["topic_errors"]:
         _check(error["error_code"], topic.name, error["error_message"])
+    await _await_agreement(client, [topic], lambda item: item.what == "partitions")
+
+
+async def _await_agreement(client: Any, topics: Sequence[Topic], which: Callable[[Difference], bool]) -> None:
+    """Wait until brokers show the change: they learn of what the controller did a moment later."""
+    async with asyncio.timeout(_APPEAR_SECONDS):
+        while True:
+            if not any(which(item) for item in await _compare(client, topics)):
+                return
+            await asyncio.sleep(0.05)
 
 
 def _check(code: int, topic: str, message: str | None) -> None:

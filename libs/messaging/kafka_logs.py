@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 _LOGGERS: Final = (
@@ -20,14 +21,15 @@ QUIET_SECONDS: Final = 10.0
 class OncePerWhile(logging.Filter):
     """Lets one record of each text template pass per 10 s, with the number of those held back before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
+        self._clock = clock
         self._last: dict[str, float] = {}
         self._held: dict[str, int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         template = str(record.msg)
-        now = time.monotonic()
+        now = self._clock()
         if now - self._last.get(template, -QUIET_SECONDS) < QUIET_SECONDS:
             self._held[template] = self._held.get(template, 0) + 1
             return False
