@@ -1,15 +1,18 @@
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from libs.events.envelope import Envelope
 from libs.events.problem import Problem
 from libs.vocabulary import ConnectionStatus, OrgId
 from services.ingest.models import ON_KAFKA, Ask, KnownConnection, KnownProducer, PlannedRead, World
-from services.ingest.usecases.admission import MAX_PARAMS_BYTES, content_hash, judge
+from services.ingest.usecases.admission import MAX_PARAMS_BYTES, content_hash, judge, storable_key
 from tests.support.ingest import PLATFORMS, a_payload
 
 ORG, OTHER_ORG, CONNECTION, REVOKED, FAILING = (OrgId(UUID(int=number)) for number in range(1, 6))
@@ -179,3 +182,35 @@ def test_another_payload_object_or_kind_makes_another_ask() -> None:
         replace(ASK, kind="other"),
     ]
     assert len({content_hash(ask) for ask in (ASK, *others)}) == 4
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+fields = st.sampled_from(
+    ["platform", "connection_id", "request_type", "params", "priority", "max_wait_seconds", "more"]
+)
+parameters = st.dictionaries(st.sampled_from(["object_id", "fields", "limit", "x"]), json_values, max_size=4)
+
+
+@given(
+    changes=st.dictionaries(fields, json_values, max_size=3),
+    params=parameters,
+    kind=st.text(max_size=64) | st.just("api_request"),
+    object_key=st.text(max_size=600),
+)
+def test_any_ask_is_planned_or_refused_in_words_that_can_be_sent(
+    changes: dict[str, Any], params: dict[str, Any], kind: str, object_key: str
+) -> None:
+    payload = a_payload(CONNECTION, params=params) | changes
+    ask = replace(ASK, payload=payload, kind=kind, object_key=object_key)
+    verdict = judge(ask, WORLD, PLATFORMS)
+    assert len(content_hash(ask)) == 32
+    assert len(storable_key(object_key).encode()) <= 512
+    if isinstance(verdict, Problem):
+        assert len(verdict.model_dump_json()) < 100_000
+        assert all(item.where and item.what and item.how for item in verdict.errors)
+    else:
+        assert json.loads(json.dumps(verdict.params, allow_nan=False)) == verdict.params
