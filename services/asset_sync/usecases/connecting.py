@@ -54,7 +54,7 @@ async def find_former(
             problem(
                 "idempotency_key_reused",
                 422,
-                "Idempotency key used before",
+                "Idempotency key used again",
                 "This idempotency key was used with another body.",
                 ProblemItem(
                     where="header:Idempotency-Key", what="was used with another body", how="send a new key with it"

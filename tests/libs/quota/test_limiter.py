@@ -185,6 +185,21 @@ async def test_an_organization_alone_gets_everything_and_two_share_what_runs_low
     assert await limiter.take(use(49), lane=Lane.INTERACTIVE, organization="b") == Granted()
 
 
+async def test_a_cancelled_take_never_gives_its_answer_to_another(limiter: Limiter) -> None:
+    full, free = scope("full", limit=1), scope("free", limit=1_000_000)
+    await limiter.take(use(1, full), lane=Lane.INTERACTIVE)
+    rng = random.Random(7)
+    for _ in range(200):
+        tasks = [asyncio.create_task(limiter.take(use(1, each), lane=Lane.INTERACTIVE)) for each in (full, free, full)]
+        for _ in range(rng.randint(0, 6)):
+            await asyncio.sleep(0)
+        tasks[rng.randint(0, 2)].cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        for wanted, answer in zip((full, free, full), answers, strict=True):
+            assert isinstance(answer, asyncio.CancelledError | (Granted if wanted is free else Refused)), answer
+    assert not limiter.in_fallback
+
+
 async def test_every_key_expires_and_none_holds_more_than_a_window_of_buckets(
     limiter: Limiter, valkey_url: str
 ) -> None:
