@@ -147,9 +147,13 @@ def unknown_field(name: str, type_name: str) -> GraphError:
     return GraphError(400, 100, f"(#100) Tried accessing nonexisting field ({name}) on node type ({type_name})")
 
 
-def syntax_error(found: str, position: int, text: str) -> GraphError:
-    """M."""
-    return GraphError(400, 2500, f'Syntax error "Unexpected {found}." at character {position}: {text[:200]}')
+def syntax_error(found: str | None, position: int, text: str) -> GraphError:
+    """Code, type and wording T: issues 123 of node-facebook/facebook-node-sdk, 30 of facebook-events-by-location-core.
+
+    `found` None: the text ended too early.
+    """
+    what = 'Expected ")", got end of string' if found is None else f'Expected end of string instead of "{found}".'
+    return GraphError(400, 2500, f'Syntax error "{what}" at character {position}: {text[:200]}')
 
 
 def bad_parameter(text: str) -> GraphError:
@@ -176,7 +180,7 @@ def retired_version(current: str) -> GraphError:
 
 
 def unknown_path(path: str) -> GraphError:
-    """M."""
+    """For edges that do not exist and versions that do not (T: issue 611 of arsduo/koala)."""
     return GraphError(400, 2500, f"Unknown path components: {path}")
 
 

@@ -1,7 +1,8 @@
 """The `fields` language: names, aliases, per-edge modifiers and nesting.
 
 `id,posts.limit(5).summary(true).as(latest){message,comments{from}}`: nesting with braces and `.limit(n)` are O
-(guides/field-expansion); `.summary` T; `.as`, `.after`, `.order` and the texts of syntax errors M.
+(guides/field-expansion); `.summary` and the texts of syntax errors T; `.as`,
+`.after` and `.order` M.
 No limit of depth is documented; the sandbox stops at MAX_DEPTH so that input stays bounded.
 """
 
@@ -107,5 +108,5 @@ class _Parser:
             self._at += 1
 
     def _unexpected(self) -> Exception:
-        found = f'"{self._text[self._at]}"' if self._at < len(self._text) else "end of string"
+        found = self._text[self._at] if self._at < len(self._text) else None
         return syntax_error(found, self._at, self._text)

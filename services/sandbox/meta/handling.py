@@ -13,6 +13,7 @@ from services.sandbox.meta import faulting
 from services.sandbox.meta.assets import Cast
 from services.sandbox.meta.catalog import KINDS
 from services.sandbox.meta.errors import (
+    OAUTH,
     GraphError,
     bad_parameter,
     missing_object,
@@ -41,6 +42,8 @@ MAX_IDS = 50  # T: "(#100) Too many IDs. Maximum: 50."
 _SECRET_KEYS = {
     "access_token", "appsecret_proof", "input_token", "client_secret", "fb_exchange_token", "code", "batch",
 }  # fmt: skip
+_CHALLENGES = {190: "invalid_token", 104: "invalid_request", 2500: "invalid_request"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SECRET_TEXT = re.compile(r"EAA[A-Za-z0-9]{20,}|\d{10,}(?:\||%7[Cc])[0-9a-f]{32}")
 
 
@@ -139,6 +142,11 @@ class Handler:
     def render_error(self, error: GraphError, call: Prepared | None) -> Answer:
         answer = self.render(error.status, error.as_json(self.trace_id()), call)
         answer.headers += error.headers
+        if error.type == OAUTH and error.code in _CHALLENGES:
+            # Form T (issue 30 of facebook-events-by-location-core), the word for code 190 M.
+            words = error.message.replace('"', '\\"').encode("ascii", "replace").decode()
+            challenge = f'OAuth "Facebook Platform" "{_CHALLENGES[error.code]}" "{words}"'
+            answer.headers.append(("WWW-Authenticate", _CONTROL.sub("?", challenge)))
         return answer
 
     def render_gap(self, call: Prepared, what: str) -> Answer:
@@ -156,7 +164,7 @@ class Handler:
             raise NotCovered("this call")
         version = serving_version(call.version)
         if version is None:
-            raise unknown_path(f"/{call.version}")
+            raise unknown_path("/".join(("", call.version or "", *call.parts)))
         if call.fault:
             faulting.refuse(call.fault, call.token, self._buckets(call, call.route.node_id), self.quotas)
         token = self._authenticate(call)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.sandbox.meta.catalog import KINDS, Kind, known_edges, known_fields
-from services.sandbox.meta.errors import missing_object, missing_permission, unknown_field, unknown_path
+from services.sandbox.meta.errors import bad_parameter, missing_object, missing_permission, unknown_field, unknown_path
 from services.sandbox.meta.fields import Field, parse_fields
 from services.sandbox.meta.listing import NotCovered, choose, paging_of, take_page, wants_summary
 from services.sandbox.meta.params import Params
@@ -51,7 +51,7 @@ class Reader:
         if listed is None:
             if edge in known_edges()[node.kind]:
                 raise NotCovered(f"edge {edge} of {node.kind}")
-            raise unknown_path(f"/{edge}")
+            raise unknown_path(f"/{node.id}/{edge}")
         kind = KINDS[listed]
         if not self.token.may(kind):
             raise missing_permission(kind.name, kind.scopes)
@@ -100,6 +100,8 @@ class Reader:
             target = self.world.nodes[value]
             may = target.account in self.token.sees and self.token.may(KINDS[target.kind])
             return self._select(target, field.children) if may else None
+        if field.children is not None and not isinstance(value, Ref | dict | list | None):
+            raise bad_parameter(f"Subfields are not supported by {field.name}")  # M
         return self._shown(value)
 
     def _expanded(self, node: Node, field: Field) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ def run(graph: str, app_id: str, app_secret: str, token: str, account_id: str) -
     seen["batch"] = run_batch(api, seen["campaigns"])
     seen["errors"] = [failure(Campaign("123")), failure(account, ["colour"])]
     FacebookAdsApi.init(app_id, "wrong secret", token, crash_log=False)
-    seen["errors"].append(failure(account))
+    seen["errors"].append(failure(AdAccount(account_id)))
     return seen
 
 

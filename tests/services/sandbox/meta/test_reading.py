@@ -50,6 +50,7 @@ def test_a_field_that_meta_does_not_know_is_refused(sandbox: SandboxProcess) -> 
     answer = sandbox.get(account, fields="id,colour")
     assert refusal(answer) == (400, 100, None)
     assert "nonexisting field (colour) on node type (AdAccount)" in answer.json()["error"]["message"]
+    assert refusal(sandbox.get(account, fields="name{first}")) == (400, 100, None)
     nested = sandbox.get(account, fields="campaigns.limit(1){colour}")
     assert refusal(nested) == (400, 100, None)
 
@@ -153,3 +154,17 @@ def test_the_answering_version_is_named(sandbox: SandboxProcess, path: str, vers
     answer = sandbox.get(path)
     assert (answer.status_code, answer.headers["facebook-api-version"]) == (200, version)
     assert {"x-fb-trace-id", "x-fb-rev", "x-fb-debug"} <= set(answer.headers)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [("id{", None), ("id}", "}"), ("name.limit", None), ("id,na\x01me", "\x01"), ("naïve", "ï"), ('a"b', '"')],
+)
+def test_fields_that_cannot_be_read_are_said_in_metas_words(
+    sandbox: SandboxProcess, fields: str, found: str | None
+) -> None:
+    answer = sandbox.get(sandbox.accounts("ad_account")[0]["id"], fields=fields)
+    assert refusal(answer) == (400, 2500, None)
+    words = 'Expected ")", got end of string' if found is None else f'Expected end of string instead of "{found}".'
+    assert words in answer.json()["error"]["message"]
+    assert answer.headers["www-authenticate"].startswith('OAuth "Facebook Platform" "invalid_request" "Syntax error')
