@@ -22,7 +22,7 @@ from libs.telemetry.redaction import safe_error
 from libs.telemetry.tracing import SpanKind, fail_span, links_to, start_span
 from libs.vocabulary import PlatformName
 from services.batcher import metrics
-from services.batcher.models import Batch, Completed, Report
+from services.batcher.models import Batch, Report
 from services.batcher.usecases.asking import learn_connections, plan_ask, queue_asks
 from services.batcher.usecases.calling import Sending, call_platform, tell_limiter
 from services.batcher.usecases.claiming import claim_batch
@@ -157,17 +157,11 @@ async def daily_prune(retention_seconds: float, database: Database) -> dict[str,
     return counts
 
 
-async def keep_measuring(deps: Deps, stop: asyncio.Event) -> None:
-    """Set the gauges of the queue every ten seconds until told to stop."""
-    while not stop.is_set():
-        try:
-            async with deps.database.transaction() as conn:
-                await measure(conn, deps.platforms)
-        except Exception as error:
-            if not is_available_error(error):
-                raise
-            _log.warning("the queue could not be measured: %s", safe_error(error))
-        await _wait(stop, MEASURE_SECONDS)
+async def on_measure(deps: Deps) -> int:
+    """Set the gauges of the queue; 0 lets the loop wait."""
+    async with deps.database.transaction() as conn:
+        await measure(conn, deps.platforms)
+    return 0
 
 
 async def _send(deps: Deps, batch: Batch) -> Report:
@@ -216,16 +210,11 @@ def _count(batch: Batch, report: Report, settled: Settled) -> None:
     ):
         metrics.CALLS_SETTLED.labels(platform, outcome).inc(calls)
     metrics.LEASES_LOST.labels(platform).inc(len(batch.calls) - settled.completed - settled.failed - settled.put_back)
-    for ask in settled.asks:
-        verdict = report.verdicts.get(ask.call_id) if ask.call_id is not None else None
-        outcome = "completed" if isinstance(verdict, Completed) else "failed"
-        metrics.ASKS_ENDED.labels(platform, outcome).inc()
-        metrics.ASK_SECONDS.labels(platform).observe((ask.ended_at - ask.queued_at).total_seconds())
     if report.http_calls:
         metrics.HTTP_CALLS.labels(platform, report.outcome).inc(report.http_calls)
-        metrics.HTTP_CALLS_ASKED.labels(platform).inc(len(settled.asks))
+        metrics.HTTP_CALLS_ASKED.labels(platform).inc(settled.asks)
         metrics.QUOTA_UNITS.labels(platform).inc(sum(use.units for use in report.uses))
-        metrics.QUOTA_UNITS_ASKED.labels(platform).inc(len(settled.asks))
+        metrics.QUOTA_UNITS_ASKED.labels(platform).inc(settled.asks)
         metrics.BATCH_SIZE.labels(platform).observe(len(batch.calls))
         metrics.CALL_SECONDS.labels(platform).observe(report.duration_ms / 1_000)
 
@@ -243,11 +232,3 @@ def _log_requests(batch: Batch, report: Report) -> None:
                 "verdict": type(verdict).__name__,
             },
         )
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

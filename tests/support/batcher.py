@@ -1,9 +1,11 @@
 """The batcher over a real database and limiter, with Meta's Graph API played by a function."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
@@ -18,10 +20,12 @@ from libs.platforms.meta.settings import MetaSettings
 from libs.platforms.registry import PlatformSettings, build_platforms
 from libs.postgres import Connection, Database
 from libs.quota.limiter import Limiter
+from libs.security.key_file import new_key
 from libs.security.sealing import KeyRing, connection_aad
 from libs.vocabulary import ConnectionStatus, PlatformName
-from services.batcher.handlers import Deps, on_api_request_accepted, on_connection, on_due_calls
+from services.batcher.handlers import Deps, every_flush_interval, on_api_request_accepted, on_connection, on_due_calls
 from services.batcher.usecases.settling import Limits
+from tests.support.databases import ServiceDatabase
 
 LIMITS = Limits(
     max_attempts=3,
@@ -170,8 +174,6 @@ class Bench:
 
     async def flush(self) -> int:
         """Make everything due that only waits for company; give how many calls."""
-        from services.batcher.handlers import every_flush_interval
-
         return (await every_flush_interval(PlatformName.META, self.database))["calls_made_due"]
 
     async def results(self) -> list[dict[str, Any]]:
@@ -230,4 +232,19 @@ def build_bench(
     return Bench(database, Deps(**{**fields, **changes}), graph, ring)
 
 
-__all__ = ["LIMITS", "Bench", "Connection", "Graph", "build_bench", "error_item", "good"]
+@asynccontextmanager
+async def open_bench(
+    database: ServiceDatabase, valkey_url: str, folder: Path, *, meta: MetaSettings | None = None, **changes: Any
+) -> AsyncIterator[Bench]:
+    """Open what a bench needs, and close it again; its keys lie in `folder`."""
+    new_key(folder / "keys.json")
+    opened = await Database.connect(database.worker_dsn, role="worker", max_size=12, application_name="test")
+    limiter = Limiter(valkey_url)
+    try:
+        yield build_bench(opened, limiter, KeyRing.from_file(folder / "keys.json"), meta=meta, **changes)
+    finally:
+        await limiter.close()
+        await opened.close()
+
+
+__all__ = ["LIMITS", "Bench", "Connection", "Graph", "build_bench", "error_item", "good", "open_bench"]

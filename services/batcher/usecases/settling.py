@@ -16,6 +16,7 @@ from libs.platforms.errors import (
 )
 from libs.postgres import Connection
 from libs.work_queue import backoff_seconds
+from services.batcher import metrics
 from services.batcher.models import Batch, Completed, EndedAsk, Failed, Hold, QueuedCall, Report, TryAgain, Verdict
 from services.batcher.store import asks as ask_store
 from services.batcher.store import calls as call_store
@@ -38,6 +39,31 @@ class Limits:
     token_wait_seconds: float
 
 
+class Delays:
+    """How long the calls of one batch wait before their next try.
+
+    At first they wait alike, so that they go as one batch again. From the third try on each waits on its own, so that
+    they go in small batches: one read that spoils every batch it is in (too large, too slow) then fails alone.
+    """
+
+    TOGETHER: Final = 2
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._shared: dict[int, float] = {}
+
+    def before_next(self, attempts: int) -> float:
+        """Give the wait after this many tries."""
+        if attempts > self.TOGETHER:
+            return self._drawn(attempts)
+        return self._shared.setdefault(attempts, self._drawn(attempts))
+
+    def _drawn(self, attempts: int) -> float:
+        return backoff_seconds(
+            attempts, base_seconds=self.limits.retry_base_seconds, cap_seconds=self.limits.retry_cap_seconds
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """What was written; calls that were not ours any more are in no number."""
@@ -45,7 +71,8 @@ class Settled:
     completed: int
     failed: int
     put_back: int
-    asks: tuple[EndedAsk, ...]
+    asks: int
+    """Asks that ended."""
 
 
 def verdict_of(error: PlatformError, connection_version: int, limits: Limits) -> Verdict:
@@ -71,15 +98,17 @@ async def settle(
     by_id = {call.call_id: call for call in calls}
     final = {call_id: _at_last_try(by_id[call_id], verdict) for call_id, verdict in verdicts.items()}
     ended = await call_store.end(conn, [_call_end(by_id[call_id], verdict) for call_id, verdict in _ends(final)])
+    delays = Delays(limits)
     back = await call_store.put_back(
-        conn, [_put_back(by_id[call_id], verdict, limits) for call_id, verdict in _backs(final)]
+        conn, [_put_back(by_id[call_id], verdict, delays) for call_id, verdict in _backs(final)]
     )
     await ask_store.wait_again(conn, back)
     ends = [_ask_end(call_id, final[call_id]) for call_id in sorted(ended)]
     ended_asks = await ask_store.end_of_calls(conn, ends)
     await results.publish(conn, _events(ended_asks, final, by_id))
+    _count_ended(ended_asks, {end.id: end.status for end in ends})
     completed = sum(isinstance(final[call_id], Completed) for call_id in ended)
-    return Settled(completed, len(ended) - completed, len(back), tuple(ended_asks))
+    return Settled(completed, len(ended) - completed, len(back), len(ended_asks))
 
 
 async def record(conn: Connection, batch: Batch, report: Report, limits: Limits) -> Settled:
@@ -119,7 +148,16 @@ async def fail_asks(conn: Connection, ask_ids: Sequence[UUID], why: Failed) -> l
     ends = [ask_store.AskEnd(ask_id, "failed", why.code, why.message) for ask_id in ask_ids]
     ended = await ask_store.end(conn, ends)
     await results.publish(conn, (results.failed(ask, why, 0) for ask in ended))
+    _count_ended(ended, {})
     return ended
+
+
+def _count_ended(asks: Sequence[EndedAsk], status_of_call: Mapping[UUID, str]) -> None:
+    """Count before the commit: a transaction that fails is counted again when it is repeated."""
+    for ask in asks:
+        outcome = status_of_call.get(ask.call_id, "failed") if ask.call_id is not None else "failed"
+        metrics.ASKS_ENDED.labels(ask.platform.value, outcome).inc()
+        metrics.ASK_SECONDS.labels(ask.platform.value).observe((ask.ended_at - ask.queued_at).total_seconds())
 
 
 def _at_last_try(call: QueuedCall, verdict: Verdict) -> Verdict:
@@ -149,19 +187,22 @@ def _call_end(call: QueuedCall, verdict: Completed | Failed) -> call_store.CallE
     return call_store.CallEnd(call.held, "failed", error=f"{verdict.code}: {verdict.message}")
 
 
-def _put_back(call: QueuedCall, verdict: TryAgain | Hold, limits: Limits) -> call_store.PutBack:
+def _put_back(call: QueuedCall, verdict: TryAgain | Hold, delays: "Delays") -> call_store.PutBack:
     if isinstance(verdict, Hold):
         return call_store.PutBack(
             held=call.held,
             held_for=verdict.held_for,
-            delay_seconds=min(verdict.delay_seconds, limits.give_up_seconds),
+            delay_seconds=min(verdict.delay_seconds, delays.limits.give_up_seconds),
             counts=False,
             reason=verdict.reason,
             newer_than_version=verdict.newer_than_version,
         )
-    delay = backoff_seconds(call.attempts, base_seconds=limits.retry_base_seconds, cap_seconds=limits.retry_cap_seconds)
     return call_store.PutBack(
-        held=call.held, held_for="retry", delay_seconds=delay, counts=True, reason=str(verdict.error)
+        held=call.held,
+        held_for="retry",
+        delay_seconds=delays.before_next(call.attempts),
+        counts=True,
+        reason=str(verdict.error),
     )
 
 

@@ -10,11 +10,7 @@ import pytest
 from libs.http.client import new_client
 from libs.platforms.meta.settings import MetaSettings
 from libs.platforms.registry import PlatformSettings, build_platforms
-from libs.postgres import Database
-from libs.quota.limiter import Limiter
-from libs.security.key_file import new_key
-from libs.security.sealing import KeyRing
-from tests.support.batcher import Bench, build_bench
+from tests.support.batcher import Bench, open_bench
 from tests.support.databases import ServiceDatabase
 from tests.support.sandbox import SandboxProcess
 
@@ -26,21 +22,15 @@ TOKEN_ID = "user_main"
 async def bench(
     batcher_database: ServiceDatabase, valkey_url: str, sandbox: SandboxProcess, tmp_path: Path
 ) -> AsyncIterator[Bench]:
-    new_key(tmp_path / "keys.json")
-    database = await Database.connect(batcher_database.worker_dsn, role="worker", application_name="test")
-    limiter = Limiter(valkey_url)
     http = new_client(allowed_base_urls=[sandbox.url])
     app = sandbox.app(sandbox.token_row(TOKEN_ID)["app"])
     meta = MetaSettings.model_validate(
         {"graph_url": sandbox.graph_url, "app_secrets": {app["id"]: app["secret"]}, "timeout_seconds": 10}
     )
     platforms = build_platforms(http, PlatformSettings(meta=meta))
-    made = build_bench(database, limiter, KeyRing.from_file(tmp_path / "keys.json"), platforms=platforms)
-    made.app_id = app["id"]
-    yield made
-    await http.aclose()
-    await limiter.close()
-    await database.close()
+    async with http, open_bench(batcher_database, valkey_url, tmp_path, platforms=platforms) as opened:
+        opened.app_id = app["id"]
+        yield opened
 
 
 def campaigns(sandbox: SandboxProcess, count: int) -> list[str]:

@@ -11,12 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from libs.platforms.meta.settings import MetaSettings
-from libs.postgres import Database
-from libs.quota.limiter import Limiter
-from libs.security.key_file import new_key
-from libs.security.sealing import KeyRing
 from services.batcher.handlers import on_due_calls
-from tests.support.batcher import LIMITS, Bench, Item, build_bench, error_item, good
+from tests.support.batcher import LIMITS, Bench, Item, error_item, good, open_bench
 from tests.support.databases import ServiceDatabase
 
 pytestmark = pytest.mark.db
@@ -29,19 +25,15 @@ WHERE id IN (SELECT id FROM calls WHERE status = 'processing' FOR UPDATE SKIP LO
 
 @pytest.fixture
 async def bench(batcher_database: ServiceDatabase, valkey_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
-    new_key(tmp_path / "keys.json")
-    database = await Database.connect(batcher_database.worker_dsn, role="worker", max_size=12, application_name="test")
-    limiter = Limiter(valkey_url)
-    yield build_bench(
-        database,
-        limiter,
-        KeyRing.from_file(tmp_path / "keys.json"),
+    async with open_bench(
+        batcher_database,
+        valkey_url,
+        tmp_path,
         meta=MetaSettings(platform_units_per_hour=1_000_000),
         limits=replace(LIMITS, max_attempts=30, retry_base_seconds=0.001, retry_cap_seconds=0.002),
         lease_seconds=0.2,
-    )
-    await limiter.close()
-    await database.close()
+    ) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

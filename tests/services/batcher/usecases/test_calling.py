@@ -1,0 +1,106 @@
+"""The call itself: token, quota, and what is told to the limiter."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from libs.platforms.meta.settings import MetaSettings
+from libs.security.key_file import new_key
+from libs.security.sealing import KeyRing
+from tests.support.batcher import Bench, build_bench, open_bench
+from tests.support.databases import ServiceDatabase
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture
+async def bench(batcher_database: ServiceDatabase, valkey_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with open_bench(batcher_database, valkey_url, tmp_path) as opened:
+        yield opened
+
+
+async def test_a_throttled_scope_is_blocked_and_burns_no_try(bench: Bench) -> None:
+    await bench.connect()
+    throttled = {"error": {"message": "slow down", "type": "OAuthException", "code": 17}}
+    bench.graph.whole = lambda ids, token: httpx.Response(400, json=throttled)
+    await bench.ask("1", max_wait_seconds=0)
+    assert await bench.work() == 1
+    (call,) = await bench.fetch(
+        "SELECT attempts, held_for, extract(epoch FROM due_at - now())::int BETWEEN 100 AND 120 AS later FROM calls"
+    )
+    assert tuple(call.values()) == (0, "quota", True)
+    bench.graph.whole = None
+    await bench.ask("2", max_wait_seconds=0)
+    await bench.work()
+    assert len(bench.graph.batches) == 1, "the limiter lets nothing through while the scope is blocked"
+    assert await bench.statuses() == {"pending": 2}
+    (log,) = await bench.fetch("SELECT outcome, rate_limited FROM batch_execution_log")
+    assert tuple(log.values()) == ("rate_limited", True)
+
+
+async def test_what_fits_a_small_budget_goes_most_urgent_first(bench: Bench) -> None:
+    await bench.connect()
+    small = build_bench(bench.database, bench.deps.limiter, bench.ring, meta=MetaSettings(platform_units_per_hour=10))
+    small = replace(small, org_id=bench.org_id, connection_id=bench.connection_id)
+    await small.ask(*map(str, range(100, 110)), priority=5, max_wait_seconds=0)
+    await small.ask("1", "2", "3", priority=1, max_wait_seconds=0)
+    await small.work()
+    sent = [each for batch in small.graph.batches for each in batch]
+    assert set(sent) >= {"1", "2", "3"}
+    assert 5 <= len(sent) <= 10
+    statuses = await small.statuses()
+    assert statuses == {"completed": len(sent), "pending": 13 - len(sent)}
+    held = await small.fetch("SELECT DISTINCT held_for, attempts FROM calls WHERE status = 'pending'")
+    assert [tuple(row.values()) for row in held] == [("quota", 0)]
+
+
+def refuse_old_tokens(ids: list[str], token: str) -> httpx.Response | None:
+    error = {"message": "expired", "type": "OAuthException", "code": 190, "error_subcode": 463}
+    return httpx.Response(400, json={"error": error}) if token == "token-1" else None
+
+
+async def test_a_refused_token_waits_for_a_newer_one(bench: Bench) -> None:
+    await bench.connect()
+    bench.graph.whole = refuse_old_tokens
+    await bench.ask("1", max_wait_seconds=0)
+    await bench.work()
+    await bench.ask("2", max_wait_seconds=0)
+    await bench.work()
+    assert bench.graph.tokens == ["token-1"], "nothing is sent again with a token that was refused"
+    assert await bench.statuses() == {"pending": 2}
+    await bench.flush()
+    assert await bench.work() == 0
+    await bench.connect(version=2, token="token-2")
+    assert await bench.work() == 1
+    assert bench.graph.tokens == ["token-1", "token-2"]
+    assert await bench.statuses() == {"completed": 2}
+    assert len(await bench.results()) == 2
+
+
+async def test_a_token_sealed_under_a_missing_key_waits_and_is_never_sent(bench: Bench, tmp_path: Path) -> None:
+    new_key(tmp_path / "other.json")
+    other = KeyRing.from_file(tmp_path / "other.json")
+    await replace(bench, ring=other).connect()
+    await bench.ask("1", max_wait_seconds=0)
+    await bench.work()
+    assert bench.graph.batches == []
+    assert await bench.statuses() == {"pending": 1}
+    await bench.connect(version=2)
+    await bench.work()
+    assert await bench.statuses() == {"completed": 1}
+
+
+async def test_secrets_are_in_no_row_and_no_event(bench: Bench) -> None:
+    await bench.connect(token="very-secret-token")
+    error = {"message": "bad very-secret-token", "type": "OAuthException", "code": 100}
+    bench.graph.whole = lambda ids, token: httpx.Response(400, json={"error": error})
+    await bench.ask("1", max_wait_seconds=0)
+    await bench.work()
+    for table in ("connections", "calls", "batch_request_queue", "batch_execution_log", "quota_ledger", "outbox"):
+        rows = await bench.fetch(f"SELECT row.*::text AS text FROM {table} AS row")
+        assert rows
+        assert all("very-secret-token" not in row["text"] for row in rows)
+    assert all("very-secret-token" not in str(result) for result in await bench.results())
