@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
@@ -38,7 +39,7 @@ async def admit_requests(
     decided = await _decide(conn, asks, platforms)
     candidates = [new for new in decided if new.read is not None]
     written = await store.insert_requests(conn, candidates, now)
-    formers = await _formers(conn, [new for new in candidates if new.request_id not in written])
+    formers = await _formers(conn, [new for new in decided if new.request_id not in written])
     decisions = [_decision(new, written, formers) for new in decided]
     refused = [
         _refused(new, decision)
@@ -58,7 +59,7 @@ async def admit_requests(
 async def check_requests(conn: Connection, asks: Sequence[Ask], platforms: Platforms) -> list[Decision]:
     """Say what `admit_requests` would, and write nothing; the ids of Accepted are made up."""
     decided = await _decide(conn, asks, platforms)
-    formers = await _formers(conn, [new for new in decided if new.read is not None])
+    formers = await _formers(conn, decided)
     free = {new.request_id for new in decided if new.request_id not in formers}
     return [_decision(new, free, formers) for new in decided]
 
@@ -115,14 +116,17 @@ async def _formers(conn: Connection, requests: Sequence[NewRequest]) -> dict[Req
 
 
 def _decision(new: NewRequest, written: set[RequestId], formers: dict[RequestId, Former]) -> Decision:
+    former = formers.get(new.request_id)
+    may_ask = new.problem is None or new.problem.status != HTTPStatus.FORBIDDEN
+    if former is not None and former.content_hash == new.content_hash and may_ask:
+        # What was accepted once stays so, though the same would be refused now: a connection may have ended meanwhile.
+        return Duplicate(former.request_id, former.status)
     if new.problem is not None:
         return Refused(new.problem)
     if new.request_id in written:
         return Accepted(new.request_id)
-    # KeyError: the former was pruned in this very moment; the caller's next try finds its key free.
-    former = formers[new.request_id]
-    if former.content_hash == new.content_hash:
-        return Duplicate(former.request_id, former.status)
+    if former is None:  # pruned in this very moment; the caller's next try finds its key free
+        raise LookupError(f"the holder of idempotency key {new.ask.idempotency_key!r} went while it was looked at")
     return Refused(refusals.idempotency_key_reused(new.ask))
 
 

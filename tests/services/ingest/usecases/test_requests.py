@@ -61,6 +61,19 @@ async def test_the_same_key_and_body_again_learns_what_the_first_was(ingest: Ing
     assert len(await ingest.outbox("ingest.accepted")) == 1
 
 
+async def test_what_was_accepted_stays_so_when_the_same_would_be_refused_now(ingest: Ingest) -> None:
+    [first] = await admit(ingest, ingest.ask("once"))
+    async with ingest.worker.transaction() as conn:
+        await conn.execute("UPDATE connections SET status = 'revoked'")
+    again, other = await admit(ingest, ingest.ask("once"), ingest.ask("new"))
+
+    assert isinstance(first, Accepted)
+    assert again == Duplicate(first.request_id, RequestStatus.ACCEPTED)
+    assert isinstance(other, Refused)
+    async with ingest.worker.transaction() as conn:
+        assert await check_requests(conn, [ingest.ask("once")], PLATFORMS) == [again]
+
+
 async def test_the_same_key_twice_in_one_poll_is_done_once(ingest: Ingest) -> None:
     first, second, third = await admit(ingest, ingest.ask("a"), ingest.ask("b"), ingest.ask("a"))
 
