@@ -3,10 +3,10 @@
 import asyncio
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -20,6 +20,8 @@ from libs.postgres.migrations import migrate_up
 
 ROOT = Path(__file__).parents[2]
 SANDBOX = "sandbox"
+DRAIN_PATIENCE_SECONDS = 45.0
+"""A little more than a service takes at most: its budget, the relay's and the closing of its pools."""
 
 
 def declared() -> tuple[str, ...]:
@@ -84,12 +86,14 @@ async def _make_first_key(values: Mapping[str, str]) -> str | None:
 def stop_all(stack: Stack) -> list[str]:
     """Stop every service, then the sandbox they call; the names of what was stopped."""
     running = [name for name in declared() if stack.processes.running(name)]
-    # All are asked before any is awaited: they drain side by side.
-    for name in running:
-        record = stack.processes.running(name)
-        if record:
-            os.kill(record.pid, signal.SIGTERM)
-    return [name for name in (*running, SANDBOX) if stack.processes.stop(name)]
+
+    def stop(name: str) -> bool:
+        return stack.processes.stop(name, patience_seconds=DRAIN_PATIENCE_SECONDS)
+
+    # Side by side, and each asked once: a second signal would end a service at once, in the middle of its draining.
+    with ThreadPoolExecutor(max(1, len(running))) as pool:
+        stopped = [name for name, done in zip(running, pool.map(stop, running), strict=True) if done]
+    return [*stopped, SANDBOX] if stop(SANDBOX) else stopped
 
 
 async def _start_sandbox(stack: Stack, report: Callable[[str], None]) -> dict[str, str]:
