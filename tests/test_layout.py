@@ -154,10 +154,14 @@ def _member(node: ast.expr) -> str | None:
 
 
 def _is_a_real_sleep(call: ast.Call) -> bool:
-    """`asyncio.sleep(0)` gives way to other tasks and waits for nothing."""
+    """`asyncio.sleep(0)` gives way to other tasks; a random time is a place in time, not a wait for something."""
     function = call.func
     if not (isinstance(function, ast.Attribute) and function.attr == "sleep"):
         return False
     if not (isinstance(function.value, ast.Name) and function.value.id in {"asyncio", "time"}):
         return False
-    return not (call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value == 0)
+    argument = call.args[0] if call.args else None
+    if isinstance(argument, ast.Constant) and argument.value == 0:
+        return False
+    drawn = [node.attr for node in ast.walk(call) if isinstance(node, ast.Attribute)]
+    return not {"random", "uniform"} & set(drawn)
