@@ -33,6 +33,7 @@ from services.batcher.usecases.operating import (
     flush_connection,
     measure,
     prune,
+    turn_partitions,
 )
 from services.batcher.usecases.settling import Limits, Settled, record
 
@@ -146,7 +147,7 @@ async def every_flush_interval(platform: PlatformName, database: Database) -> di
 
 
 async def daily_prune(retention_seconds: float, database: Database) -> dict[str, int]:
-    """Delete what ended longer ago than it is kept, in portions."""
+    """Delete what ended longer ago than it is kept: asks and calls in portions, history by whole months."""
     counts = dict.fromkeys(PRUNE_NAMES, 0)
     for name in PRUNE_NAMES:
         deleted = PRUNE_AT_ONCE
@@ -154,7 +155,8 @@ async def daily_prune(retention_seconds: float, database: Database) -> dict[str,
             async with database.transaction() as conn:
                 deleted = await prune(conn, name, retention_seconds)
             counts[name] += deleted
-    return counts
+    async with database.transaction() as conn:
+        return counts | await turn_partitions(conn, retention_seconds)
 
 
 async def on_measure(deps: Deps) -> int:

@@ -98,7 +98,7 @@ CREATE INDEX asks_ended ON batch_request_queue (ended_at) WHERE ended_at IS NOT 
 
 -- One row per bulk call; no tenant's data.
 CREATE TABLE batch_execution_log (
-    id uuid PRIMARY KEY DEFAULT uuidv7(),
+    id uuid NOT NULL DEFAULT uuidv7(),
     platform text NOT NULL,
     started_at timestamptz NOT NULL,
     duration_ms integer NOT NULL,
@@ -111,27 +111,74 @@ CREATE TABLE batch_execution_log (
     http_calls integer NOT NULL,
     quota_units integer NOT NULL,
     rate_limited boolean NOT NULL,
-    highest_used_fraction real
-);
+    highest_used_fraction real,
+    CONSTRAINT batch_execution_log_has_an_id PRIMARY KEY (started_at, id)
+) PARTITION BY RANGE (started_at);
 
 COMMENT ON COLUMN batch_execution_log.outcome IS 'answered, or the word for the error of the whole call';
 COMMENT ON COLUMN batch_execution_log.asks IS 'asks that the calls stood for: what one call per ask would have cost in calls and units';
 
-CREATE INDEX batch_execution_log_by_time ON batch_execution_log (started_at, platform);
-
 -- What each bulk call cost in each budget, and what the platform said of it. History only: the limiter decides.
 CREATE TABLE quota_ledger (
-    id uuid PRIMARY KEY DEFAULT uuidv7(),
+    id uuid NOT NULL DEFAULT uuidv7(),
     recorded_at timestamptz NOT NULL DEFAULT now(),
     platform text NOT NULL,
     scope text NOT NULL,
     subject text NOT NULL,
     units integer NOT NULL,
     used_fraction real,
-    regain_after_seconds real
-);
+    regain_after_seconds real,
+    CONSTRAINT quota_ledger_has_an_id PRIMARY KEY (recorded_at, id)
+) PARTITION BY RANGE (recorded_at);
 
-CREATE INDEX quota_ledger_by_time ON quota_ledger (recorded_at, platform);
+-- Takes what no month's partition takes, so that a job which did not run for long stops no call from being recorded.
+CREATE TABLE batch_execution_log_default PARTITION OF batch_execution_log DEFAULT;
+CREATE TABLE quota_ledger_default PARTITION OF quota_ledger DEFAULT;
+
+CREATE FUNCTION make_history_partitions(months_ahead integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
+DECLARE
+    parent text;
+    month timestamptz;
+    made integer := 0;
+BEGIN
+    FOREACH parent IN ARRAY ARRAY['batch_execution_log', 'quota_ledger'] LOOP
+        FOR ahead IN 0..months_ahead LOOP
+            month := date_trunc('month', now(), 'UTC') + make_interval(months => ahead);
+            IF to_regclass(parent || to_char(month AT TIME ZONE 'UTC', '"_"YYYYMM')) IS NULL THEN
+                EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
+                    parent || to_char(month AT TIME ZONE 'UTC', '"_"YYYYMM'), parent,
+                    month, month + interval '1 month');
+                made := made + 1;
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END
+$function$;
+
+CREATE FUNCTION drop_history_partitions(ended_before timestamptz) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
+DECLARE
+    old record;
+    dropped integer := 0;
+BEGIN
+    FOR old IN
+        SELECT child.relname AS name
+        FROM pg_catalog.pg_inherits AS link
+        JOIN pg_catalog.pg_class AS child ON child.oid = link.inhrelid
+        WHERE link.inhparent IN ('batch_execution_log'::regclass, 'quota_ledger'::regclass)
+            AND child.relname ~ '_[0-9]{6}$'
+            AND (to_date(right(child.relname, 6), 'YYYYMM') + interval '1 month') AT TIME ZONE 'UTC' <= ended_before
+    LOOP
+        EXECUTE format('DROP TABLE %I', old.name);
+        dropped := dropped + 1;
+    END LOOP;
+    RETURN dropped;
+END
+$function$;
+
+SELECT make_history_partitions(2);
 
 CREATE TABLE paused_platforms (
     platform text PRIMARY KEY,
@@ -167,6 +214,8 @@ END
 $policies$;
 
 -- migrate:down
+DROP FUNCTION drop_history_partitions(timestamptz);
+DROP FUNCTION make_history_partitions(integer);
 DROP TABLE paused_platforms;
 DROP TABLE quota_ledger;
 DROP TABLE batch_execution_log;

@@ -161,26 +161,27 @@ DELETE FROM calls WHERE id IN (
         AND NOT EXISTS (SELECT FROM batch_request_queue AS ask WHERE ask.call_id = q.id)
     ORDER BY q.ended_at LIMIT $2)
 """
-PRUNE_LOG: Final = """
-DELETE FROM batch_execution_log WHERE id IN (
-    SELECT id FROM batch_execution_log
-    WHERE started_at < statement_timestamp() - make_interval(secs => $1) ORDER BY started_at LIMIT $2)
-"""
-PRUNE_LEDGER: Final = """
-DELETE FROM quota_ledger WHERE id IN (
-    SELECT id FROM quota_ledger
-    WHERE recorded_at < statement_timestamp() - make_interval(secs => $1) ORDER BY recorded_at LIMIT $2)
-"""
 # Asks first: a call goes when no ask names it any more.
-PRUNES: Final = (
-    ("asks", PRUNE_ASKS),
-    ("calls", PRUNE_CALLS),
-    ("log_entries", PRUNE_LOG),
-    ("ledger_entries", PRUNE_LEDGER),
-)
+PRUNES: Final = (("asks", PRUNE_ASKS), ("calls", PRUNE_CALLS))
 
 
 async def prune(conn: Connection, statement: str, older_than_seconds: float, limit: int) -> int:
     """Delete up to `limit` rows that ended longer ago, by one of `PRUNES`; give how many."""
     tag = await conn.execute(statement, older_than_seconds, limit)
     return int(tag.rpartition(" ")[2])
+
+
+MAKE_PARTITIONS: Final = "SELECT make_history_partitions(2)"
+
+
+async def make_partitions(conn: Connection) -> int:
+    """Make the partitions of the log and the ledger for this month and the two that follow; give how many."""
+    return int(await conn.fetchval(MAKE_PARTITIONS))
+
+
+DROP_PARTITIONS: Final = "SELECT drop_history_partitions(statement_timestamp() - make_interval(secs => $1))"
+
+
+async def drop_partitions(conn: Connection, older_than_seconds: float) -> int:
+    """Drop the months of the log and the ledger that lie wholly further back; give how many."""
+    return int(await conn.fetchval(DROP_PARTITIONS, older_than_seconds))

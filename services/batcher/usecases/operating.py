@@ -110,6 +110,12 @@ async def measure(conn: Connection, platforms: Mapping[PlatformName, Platform]) 
         metrics.PAUSED.labels(platform).set(platform in paused)
 
 
+async def turn_partitions(conn: Connection, older_than_seconds: float) -> dict[str, int]:
+    """Make the history's coming months and drop those that are older than they are kept."""
+    made = await history.make_partitions(conn)
+    return {"partitions_made": made, "partitions_dropped": await history.drop_partitions(conn, older_than_seconds)}
+
+
 async def prune(conn: Connection, name: str, older_than_seconds: float) -> int:
     """Delete one portion of old rows of one kind; fewer than `PRUNE_AT_ONCE` means that it was the last."""
     statement = dict(history.PRUNES)[name]

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -49,6 +50,8 @@ async def test_every_query_fits_the_schema(batcher_database: ServiceDatabase) ->
         "SELECT id FROM batch_execution_log",
         "SELECT id FROM quota_ledger",
         "DELETE FROM paused_platforms",
+        "SELECT make_history_partitions(1)",
+        "SELECT drop_history_partitions(now())",
     ],
 )
 async def test_the_api_role_cannot(batcher_database: ServiceDatabase, statement: str) -> None:
@@ -95,10 +98,38 @@ async def test_old_rows_are_pruned_and_open_ones_stay(batcher_database: ServiceD
                 uuid4(),
                 call,
             )
-        old = datetime(2020, 1, 1, tzinfo=UTC)
-        await history.log(conn, history.LogEntry("meta", old, 1, "answered", 1, 1, 1, 0, 0, 1, 1, False, None))
     counts = await daily_prune(30 * 86_400.0, database)
-    assert counts == {"asks": 1, "calls": 1, "log_entries": 1, "ledger_entries": 0}
+    assert counts == {"asks": 1, "calls": 1, "partitions_made": 0, "partitions_dropped": 0}
     async with database.acquire() as conn:
         assert await conn.fetchval("SELECT count(*) FROM calls") == 2
     await database.close()
+
+
+async def test_history_is_kept_by_months_and_old_months_go(batcher_database: ServiceDatabase) -> None:
+    owner = await asyncpg.connect(batcher_database.owner_dsn)
+    await owner.execute(
+        """CREATE TABLE quota_ledger_202001 PARTITION OF quota_ledger
+        FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-02-01 00:00+00')"""
+    )
+    await owner.execute(f"DROP TABLE {await newest_partition(owner)}")
+    await owner.close()
+    database = await Database.connect(batcher_database.worker_dsn, role="worker", application_name="test")
+    async with database.transaction() as conn:
+        for started in (datetime.now(UTC), datetime(2019, 1, 1, tzinfo=UTC)):
+            await history.log(conn, history.LogEntry("meta", started, 1, "answered", 1, 1, 1, 0, 0, 1, 1, False, None))
+    counts = await daily_prune(30 * 86_400.0, database)
+    assert (counts["partitions_made"], counts["partitions_dropped"]) == (1, 1)
+    async with database.acquire() as conn:
+        rows = await conn.fetch("SELECT tableoid::regclass::text AS name FROM batch_execution_log ORDER BY started_at")
+    assert [row["name"] for row in rows] == [
+        "batch_execution_log_default",
+        f"batch_execution_log_{datetime.now(UTC):%Y%m}",
+    ]
+    await database.close()
+
+
+async def newest_partition(owner: Any) -> str:
+    """Give the partition of the month after next."""
+    return str(
+        await owner.fetchval("SELECT max(relname) FROM pg_class WHERE relname ~ '^batch_execution_log_[0-9]{6}$'")
+    )
