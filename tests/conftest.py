@@ -7,6 +7,7 @@ from tests.support.fixtures import (
     empty_database,
     ingest_database,
     kafka_bootstrap,
+    load_hypothesis_profile,
     postgres_admin_dsn,
     say,
     servers,
@@ -30,3 +31,5 @@ __all__ = [
     "topics",
     "valkey_url",
 ]
+
+load_hypothesis_profile()

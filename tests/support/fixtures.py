@@ -1,9 +1,11 @@
 """The fixtures of real servers; `tests/conftest.py` shows them to every test."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Protocol
 
 import pytest
+from hypothesis import settings
 from valkey.asyncio import Valkey
 
 from tests.support.databases import Databases, ServiceDatabase, TestDatabase
@@ -105,3 +107,9 @@ async def topics(kafka_bootstrap: str) -> AsyncIterator[Topics]:
     made = Topics(kafka_bootstrap)
     yield made
     await made.close()
+
+
+def load_hypothesis_profile() -> None:
+    """No deadline per example: a busy machine is not a bug. In CI the examples are the same each time."""
+    settings.register_profile("platformbus", deadline=None, derandomize="CI" in os.environ)
+    settings.load_profile("platformbus")
