@@ -1,4 +1,4 @@
-"""Outbox to Kafka: drain of a backlog, and the way of one event at a steady rate: `python -m benchmarks.relay [rounds]`
+"""Outbox to Kafka: drain of a backlog, and the way of one event at a steady rate: `python -m benchmarks.relay [rounds [drain|latency]]`
 
 Drain: 200,000 pending rows with every header, read, sent, acknowledged, deleted. Against Kafka's ProducerPerformance
 (warm, 1,000,000 records without headers, whose value is as long as our value and headers together), and against a
@@ -7,7 +7,6 @@ Latency: 1,000 events/s, one per transaction, open loop; from the return of COMM
 """
 
 import asyncio
-import contextlib
 import json
 import random
 import signal
@@ -58,12 +57,14 @@ ORDER BY n
 """
 
 
-async def main(rounds: int) -> int:
+async def main(rounds: int, parts: Sequence[str]) -> int:
     async with servers() as where:
         print_versions(*where.names)
         verdict = Verdict()
-        await _drains(where, rounds, verdict)
-        await _latencies(where, rounds, verdict)
+        if "drain" in parts:
+            await _drains(where, rounds, verdict)
+        if "latency" in parts:
+            await _latencies(where, rounds, verdict)
     return verdict.failed
 
 
@@ -301,8 +302,8 @@ def _role(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        with contextlib.suppress(KeyboardInterrupt):
-            _role(sys.argv[1:])
+    if len(sys.argv) == 5:
+        _role(sys.argv[1:])
     else:
-        sys.exit(uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)))
+        count = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+        sys.exit(uvloop.run(main(count, sys.argv[2:] or ("drain", "latency"))))

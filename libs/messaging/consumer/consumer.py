@@ -5,6 +5,7 @@ What goes wrong, and what happens then:
     the batch fails                        taken again record by record in savepoints
     a record fails                         its partition stops loudly before it and tries again with back-off; others
     go on the database is away, a deadlock       the whole poll waits and is taken again
+    a record cannot even be read           dead letter that names its place
     Kafka or the group fails               the client is rebuilt; it starts at the committed offsets
     a crash before the offsets' commit     the records come again; inbox and versions keep them single
 """
@@ -28,6 +29,7 @@ from libs.messaging.consumer.client import subscribed
 from libs.messaging.consumer.lag import LagWatch
 from libs.messaging.consumer.options import ConsumerOptions
 from libs.messaging.consumer.partitions import Assignment, StoppedPartitions
+from libs.messaging.consumer.unreadable import REASON, Unreadable, next_record
 from libs.messaging.kafka_logs import limit_kafka_logs
 from libs.messaging.messages import Route
 from libs.messaging.processing import Outcomes, Processor, count
@@ -74,6 +76,7 @@ class Consumer:
         self._alive_at = time.monotonic()
         self._rebuilds = 0
         self._passing_failures = 0
+        self._singly = False
 
     def last_poll_age_seconds(self) -> float:
         """Seconds since the loop last polled, or last decided to wait for the database or the brokers."""
@@ -114,7 +117,7 @@ class Consumer:
             while not stop.is_set():
                 for partition in stopped.due():
                     _ignoring_revoked(client.resume, partition)
-                records = await self._poll(client, stopped, stopping)
+                records = await (self._poll_singly(client) if self._singly else self._poll(client, stopped, stopping))
                 self._alive_at = time.monotonic()
                 if records and not assignment.is_changing:
                     with assignment:
@@ -139,9 +142,25 @@ class Consumer:
                 raise _Rebuild("the group's coordination ended")
             return poll.result()
         except UnicodeDecodeError as error:
-            raise _Rebuild("a record has a header whose name is not UTF-8") from error
+            self._singly = True
+            raise _Rebuild("a record cannot be read; the next client looks for it") from error
         finally:
             poll.cancel()
+
+    async def _poll_singly(self, client: Any) -> Mapping[TopicPartition, Sequence[Any]]:
+        """Poll one record, in search of one that cannot be read, which becomes a dead letter without its bytes."""
+        try:
+            records = await next_record(client)
+        except Unreadable as error:
+            logger.error("%s", error)  # noqa: TRY400  its trace says nothing
+            async with self._database.transaction() as connection:
+                await self._processor.apply(connection, [Incoming(error.record, reason=REASON)])
+            place = TopicPartition(error.record.topic, error.record.partition)
+            await self._commit(client, {place: error.record.offset + 1})
+            _ignoring_revoked(client.seek, place, error.record.offset + 1)
+            return {}
+        self._singly = bool(records)
+        return records
 
     async def _handle(
         self, client: Any, stopped: StoppedPartitions, records: Mapping[TopicPartition, Sequence[Any]]

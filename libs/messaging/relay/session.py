@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError
 
 from libs.messaging import metrics
+from libs.messaging.outbox import SHARDS
 from libs.messaging.relay import store
 from libs.messaging.relay.options import Knowledge, RelayOptions
 from libs.messaging.relay.producer import BatchProducer, Lane, Outgoing
@@ -101,8 +102,9 @@ class Session:
 
     async def _measure(self) -> None:
         measures = await store.measure(self._keeper, list(self._shards.held()))
-        for item in measures:
-            metrics.PENDING_ROWS.labels(str(item.shard)).set(item.pending_rows)
+        pending = {item.shard: item.pending_rows for item in measures}
+        for shard in range(SHARDS):
+            metrics.PENDING_ROWS.labels(str(shard)).set(pending.get(shard, 0))
         metrics.OLDEST_PENDING_AGE_SECONDS.set(max((item.oldest_age_seconds for item in measures), default=0.0))
         await self._look_at_blocked_keys()
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.util import calc_crc32c
 
 from libs.events.ingest_identities import Organization
 from libs.events.requests import RequestSubmitted
@@ -196,6 +199,34 @@ async def test_what_does_not_fit_becomes_a_dead_letter_as_it_came_and_everything
         assert [name for name, _ in json.loads(letter["headers"])] == [name for name, _ in headers]
     copies = await bench.owner.fetch("SELECT aggregatetype, payload FROM outbox ORDER BY id")
     assert [tuple(copy) for copy in copies] == [("ingest.dead_letters", value) for _, value, _ in poison.values()]
+
+
+class _BadName(BatchBuilder):  # type: ignore[misc]  # aiokafka ships no annotations
+    """A batch with a header name that no Java client could write: not UTF-8."""
+
+    def _build(self) -> bytearray:
+        batch = bytearray(super()._build()).replace(b"badname", b"bad\xffame")
+        struct.pack_into(">I", batch, 17, calc_crc32c(bytes(batch[21:])))
+        return batch
+
+
+async def test_a_record_that_the_client_cannot_read_becomes_a_dead_letter_by_its_place(bench: Bench) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=bench.bootstrap)
+    await producer.start()
+    batch = _BadName(100_000, 0)
+    for name in ("fine", "fine", "badname", "fine"):
+        headers = [*headers_for(RequestSubmitted), (name, b"x")]
+        batch.append(timestamp=None, key=b"k", value=BODY, headers=headers)
+    await (await producer.send_batch(batch, bench.topic.name, partition=0))
+    await producer.stop()
+    await bench.publish((b"other", BODY, headers_for(RequestSubmitted)), partition=1)
+    async with running(bench.consumer()):
+        await bench.publish((b"next", BODY, headers_for(RequestSubmitted)))
+        await bench.until_seen(4)
+    assert sorted(await bench.seen()) == ["k@0", "k@1", "next@4", "other@0"]
+    letters = await bench.owner.fetch("SELECT record_offset, value, reason FROM dead_letters ORDER BY record_offset")
+    assert [(letter["record_offset"], letter["value"]) for letter in letters] == [(2, None), (3, None)]
+    assert all("still in Kafka" in letter["reason"] for letter in letters)
 
 
 async def test_a_failing_record_stops_its_partition_loudly_and_no_other(
