@@ -17,6 +17,7 @@ from services.sandbox.state import Sandbox
 from services.sandbox.wire import (
     MAX_BODY_BYTES,
     BodyTooLarge,
+    ClientGone,
     CuttableProtocol,
     Receive,
     Scope,
@@ -45,6 +46,8 @@ class Application:
         try:
             body = await read_body(scope, receive)
             query = parse_query(bytes(scope["query_string"]).decode("latin-1"))
+        except ClientGone:
+            return
         except BodyTooLarge:
             await send_json(413, {"error": f"the sandbox takes bodies of up to {MAX_BODY_BYTES} bytes"}, send)
             return

@@ -9,7 +9,7 @@ from services.sandbox.clock import rfc3339
 
 MAX_ROWS = 500_000
 """The oldest half goes when the log is full: the sandbox must not grow without end in a long soak."""
-MAX_PAGE = 100_000
+MAX_PAGE = MAX_ROWS
 
 
 @dataclass(slots=True)

@@ -39,8 +39,12 @@ class BodyTooLarge(Exception):  # noqa: N818  reads as the fact it reports
     """The request's body is over MAX_BODY_BYTES."""
 
 
+class ClientGone(Exception):  # noqa: N818  reads as the fact it reports
+    """The connection closed before the whole body had come: nothing may be done with half of it."""
+
+
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """Read the whole body. Raises: BodyTooLarge before it is in memory."""
+    """Read the whole body. Raises: BodyTooLarge before it is in memory; ClientGone."""
     declared = header(scope, b"content-length")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise BodyTooLarge
@@ -49,7 +53,7 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            raise ClientGone
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > MAX_BODY_BYTES:

@@ -68,6 +68,8 @@ def test_an_oversize_body_is_refused_by_length_and_while_streaming(sandbox: Sand
         b"\x00\xff\x00\r\n\r\n",
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
+        b"CONNECT graph.facebook.com:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /graph.facebook.com/me HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf",
         b"POST /x HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
     ],
 )
@@ -77,6 +79,7 @@ def test_bytes_that_are_no_http_never_end_the_process(sandbox: SandboxProcess, b
         raw.sendall(bytes_sent)
         raw.shutdown(socket.SHUT_WR)
         raw.recv(65_536)
+    assert not [row for row in sandbox.calls() if row["method"] == "POST"]
     assert sandbox.get("me").status_code == 200
 
 
