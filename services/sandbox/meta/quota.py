@@ -73,6 +73,10 @@ class _Window:
                 return second + window_seconds
         return 0
 
+    def empty_at(self, window_seconds: int) -> int:
+        """The second at which every call so far has left the window."""
+        return self._seconds[-1][0] + window_seconds if self._seconds else 0
+
 
 class Quotas:
     """All budgets of the world."""
@@ -110,7 +114,8 @@ class Quotas:
             elif bucket.scope in _BUC_SCOPES:
                 use_cases.setdefault(bucket.subject.rpartition("/")[2], []).append(_use_case(bucket, used, wait))
             if bucket.tier:
-                shown.append(("X-Ad-Account-Usage", json.dumps(_account_usage(bucket.tier, used, wait))))
+                reset = wait or self._seconds_to_empty(bucket)
+                shown.append(("X-Ad-Account-Usage", json.dumps(_account_usage(bucket.tier, used, reset))))
         if use_cases:
             shown.append(("X-Business-Use-Case-Usage", json.dumps(use_cases)))
         # Headers of one name cannot be told apart by most clients: the last ad account speaks for a multi-get.
@@ -124,6 +129,10 @@ class Quotas:
         if window.used >= bucket.limit:
             wait = max(0, window.free_at(bucket.limit, bucket.window_seconds) - now)
         return window.used / bucket.limit * 100, wait
+
+    def _seconds_to_empty(self, bucket: Bucket) -> int:
+        now = int(self._clock.unix())
+        return max(0, self._window(bucket, now).empty_at(bucket.window_seconds) - now)
 
     def _window(self, bucket: Bucket, now: int) -> _Window:
         window = self._windows.setdefault(bucket.key, _Window())
@@ -147,9 +156,12 @@ def _use_case(bucket: Bucket, used: float, wait_seconds: int) -> dict[str, Any]:
     return {"type": bucket.scope, **_load(used), "estimated_time_to_regain_access": minutes, **tier}
 
 
-def _account_usage(tier: str, used: float, wait_seconds: int) -> dict[str, Any]:
-    """A percentage with decimals, and seconds (O)."""
-    return {"acc_id_util_pct": round(used, 2), "reset_time_duration": wait_seconds, "ads_api_access_tier": tier}
+def _account_usage(tier: str, used: float, reset_seconds: int) -> dict[str, Any]:
+    """A percentage with decimals, and seconds (O), which are given long before the limit is reached (O sample).
+
+    What they count to exactly is M: here until the calls so far are forgotten; at the limit, until calls are possible.
+    """
+    return {"acc_id_util_pct": round(used, 2), "reset_time_duration": reset_seconds, "ads_api_access_tier": tier}
 
 
 def app_bucket(app: App) -> Bucket:

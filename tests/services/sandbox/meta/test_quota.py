@@ -50,6 +50,7 @@ def test_active_ads_make_the_budget_larger(sandbox: SandboxProcess) -> None:
     answer = sandbox.get(account["id"], token="user_limited")
     usage = json.loads(answer.headers["x-ad-account-usage"])
     assert usage["acc_id_util_pct"] == round(100 / (300 + 40 * active), 2)
+    assert 3590 <= usage["reset_time_duration"] <= 3600
 
 
 def test_the_window_rolls_and_access_comes_back(sandbox: SandboxProcess) -> None:
