@@ -1,5 +1,6 @@
 """Ways in by HTTP: what waits and what was saved; flush, pause, resume."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from services.batcher.usecases.operating import (
 )
 
 HOUR_SECONDS = 3_600.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,7 @@ def build_routers(deps: ApiDeps) -> Sequence[APIRouter]:
         """Stop sending for a platform, for all organizations; asks are queued on."""
         async with deps.worker_database.transaction() as conn:
             changed = await pause(conn, body.platform, str(who.key_id))
+        _log.info("platform paused", extra={"platform": body.platform.value, "by": str(who.key_id)})
         return PauseOut(platform=body.platform, paused=True, changed=changed)
 
     @router.post("/batches:resume")
@@ -171,6 +175,7 @@ def build_routers(deps: ApiDeps) -> Sequence[APIRouter]:
         """Send for a platform again."""
         async with deps.worker_database.transaction() as conn:
             changed = await resume(conn, body.platform)
+        _log.info("platform resumed", extra={"platform": body.platform.value, "by": str(who.key_id)})
         return PauseOut(platform=body.platform, paused=False, changed=changed)
 
     return (router,)

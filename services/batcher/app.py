@@ -106,8 +106,8 @@ async def _work(deps: Deps, workers: int, stop: asyncio.Event) -> None:
         )
         group.create_task(measuring.run(stop))
         for number in range(workers):
-            # A round that finds nothing is some index probes, and a read without company waits for one.
-            worker = Worker(f"calls-{number}", partial(on_due_calls, deps), idle_max_seconds=0.05)
+            # A round that finds nothing is some index probes; an urgent read waits for the next one, of any worker.
+            worker = Worker(f"calls-{number}", partial(on_due_calls, deps), idle_max_seconds=0.1)
             group.create_task(worker.run(stop))
 
 

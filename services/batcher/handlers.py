@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -22,7 +23,7 @@ from libs.telemetry.redaction import safe_error
 from libs.telemetry.tracing import SpanKind, fail_span, links_to, start_span
 from libs.vocabulary import PlatformName
 from services.batcher import metrics
-from services.batcher.models import Batch, Report
+from services.batcher.models import Batch, Hold, Report
 from services.batcher.usecases.asking import learn_connections, plan_ask, queue_asks
 from services.batcher.usecases.calling import Sending, call_platform, tell_limiter
 from services.batcher.usecases.claiming import claim_batch
@@ -108,7 +109,11 @@ async def on_due_calls(deps: Deps) -> int:
     if batch is None:
         return 0
     if batch.calls:
-        report = await _send(deps, batch)
+        try:
+            report = await _send(deps, batch)
+        except asyncio.CancelledError:
+            await _give_back(deps, batch)
+            raise
         settled = await _record(deps, batch, report, until=claimed_at + deps.lease_seconds)
         await tell_limiter(deps.limiter, report)
         _count(batch, report, settled)
@@ -188,6 +193,14 @@ async def _send(deps: Deps, batch: Batch) -> Report:
         if report.outcome != "answered":
             fail_span(span, report.outcome)
         return report
+
+
+async def _give_back(deps: Deps, batch: Batch) -> None:
+    """Let calls that were cut off because the process ends be sent by another at once, not when the lease is over."""
+    stopped = Hold("retry", 0.0, "the worker was stopped")
+    report = Report({call.call_id: stopped for call in batch.calls}, datetime.now(UTC), 0, "stopped")
+    async with deps.database.transaction() as conn:
+        await record(conn, batch, report, deps.limits)
 
 
 async def _record(deps: Deps, batch: Batch, report: Report, *, until: float) -> Settled:

@@ -1,5 +1,6 @@
 """What becomes of calls: answered, refused, repeated, held; and what a crash or a lost lease leaves."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -177,6 +178,28 @@ async def test_a_worker_killed_in_any_gap_leaves_calls_that_another_finishes(ben
     assert (settled.completed, settled.failed, settled.put_back) == (0, 0, 0)
     assert len(await bench.results()) == 2
     assert await bench.statuses() == {"completed": 2}
+
+
+async def test_a_worker_that_is_stopped_during_a_call_gives_its_calls_back(bench: Bench) -> None:
+    await bench.connect()
+    await bench.ask("1", max_wait_seconds=0)
+    sent, never = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        sent.set()
+        await never.wait()
+
+    bench.graph.before = hang
+    task = asyncio.create_task(on_due_calls(bench.deps))
+    await sent.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (call,) = await bench.fetch("SELECT status, attempts, due_at <= now() AS due FROM calls")
+    assert tuple(call.values()) == ("pending", 0, True)
+    bench.graph.before = None
+    assert await bench.work() == 1
+    assert await bench.statuses() == {"completed": 1}
 
 
 async def test_asks_during_a_call_get_a_call_of_their_own_and_merge_when_it_must_be_repeated(bench: Bench) -> None:
