@@ -21,6 +21,7 @@ from tests.support.traffic import (
     make_organization,
     request_body,
 )
+from tests.support.until import until
 
 pytestmark = pytest.mark.e2e
 
@@ -89,5 +90,9 @@ async def _calls(system: System, since: int) -> Any:
 
 async def _until_queued(system: System, asks: int) -> None:
     """Return when the batcher holds that many asks: it reads them from Kafka in its own time."""
-    while (await system.rows("SELECT count(*) AS n FROM batching.batch_request_queue"))[0]["n"] < asks:
-        pass
+
+    async def all_there() -> bool:
+        rows = await system.rows("SELECT count(*) AS n FROM batching.batch_request_queue")
+        return int(rows[0]["n"]) >= asks
+
+    await until(all_there, f"{asks} asks in the batcher's queue")
