@@ -43,10 +43,6 @@ class Numbers:
         """Note a number that must be exactly this."""
         self.checks.append(Check(what, str(expected), str(got), expected == got))
 
-    def must_be_below(self, what: str, limit: float, got: float, unit: str) -> None:
-        """Note a number that must be below a limit."""
-        self.checks.append(Check(what, f"below {limit:g} {unit}", f"{got:.0f} {unit}", got < limit))
-
     @property
     def all_right(self) -> bool:
         """Whether every number is as it must be."""

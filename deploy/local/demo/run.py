@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from deploy.local.demo.internal_system import Api, DemoFailed, Results, Writer, reading
 from deploy.local.demo.outcome import check_everything, count_everything, ended, statuses, until_bad_is_answered
-from deploy.local.demo.report import Numbers, percentile, show
+from deploy.local.demo.report import Numbers, show
 from deploy.local.demo.scene import SOURCE, Scene, operator_key, set_scene
 from deploy.local.demo.stored import CallLog, records_per_topic, rows_per_table
 from deploy.local.demo.traffic import (
@@ -27,9 +27,7 @@ from deploy.local.demo.traffic import (
 )
 
 READ_TOPICS = ("ingest.accepted", "batcher.results", "ingest.dead_letters")
-P99_LIMIT_MS = 500.0
 ITEMS_PER_BATCH = 50
-STEADY_REQUESTS = STEADY_PER_SECOND * STEADY_SECONDS
 RESULT_SECONDS = 60.0
 PLATFORM = {"platform": "meta"}
 
@@ -55,7 +53,13 @@ class Stage:
         return lambda count: self.progress.advance(task, count)
 
 
-async def run_demo(values: Mapping[str, str], console: Console, keep_key: Callable[[str], None]) -> bool:
+async def run_demo(
+    values: Mapping[str, str],
+    console: Console,
+    keep_key: Callable[[str], None],
+    *,
+    steady_seconds: int = STEADY_SECONDS,
+) -> bool:
     """Send the slice's traffic and print the report; True when every number is as it must be.
 
     `values` are the stack's variables; a first key that had to be made is handed to `keep_key`. Can be run again on the
@@ -65,7 +69,7 @@ async def run_demo(values: Mapping[str, str], console: Console, keep_key: Callab
     columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns, console=console) as progress:
-            numbers = await _drive(values, progress, keep_key)
+            numbers = await _drive(values, progress, keep_key, steady_seconds)
     except DemoFailed as error:
         console.print(f"the demo failed: {error}", style="bold red", markup=False, highlight=False)
         return False
@@ -74,7 +78,9 @@ async def run_demo(values: Mapping[str, str], console: Console, keep_key: Callab
     return numbers.all_right
 
 
-async def _drive(values: Mapping[str, str], progress: Progress, keep_key: Callable[[str], None]) -> Numbers:
+async def _drive(
+    values: Mapping[str, str], progress: Progress, keep_key: Callable[[str], None], steady_seconds: int
+) -> Numbers:
     def say(text: str) -> None:
         progress.console.print(f"  {text}", markup=False, highlight=False)
 
@@ -90,22 +96,22 @@ async def _drive(values: Mapping[str, str], progress: Progress, keep_key: Callab
     ):
         stage = Stage(scene, ingest, batcher, writer, results, CallLog(values["SANDBOX_URL"]), progress)
         await until_usable(ingest, scene)
-        await _play(stage, values)
+        await _play(stage, values, steady_seconds)
         await operator.ask("POST", f"/v1/keys/{scene.key_id}/revoke")
     stage.numbers.rows = await rows_per_table(values)
     stage.numbers.records = await records_per_topic(bootstrap)
     return stage.numbers
 
 
-async def _play(stage: Stage, values: Mapping[str, str]) -> None:
+async def _play(stage: Stage, values: Mapping[str, str], steady_seconds: int) -> None:
     bad = await send_bad(values, stage.ingest, stage.writer, stage.scene)
     queued = await _queue_and_flush(stage)
-    steady = await _send_at_once(stage)
+    steady = await _send_at_once(stage, steady_seconds)
     await until_bad_is_answered(stage.results, bad)
     done = ended(stage.results, queued, steady)
     by_status = await statuses(stage.ingest, done, stage.bar("asking ingest how each ended", len(done.requests)))
     count_everything(stage.numbers, stage.results, bad, queued, steady, done)
-    check_everything(stage.numbers, bad, done, QUEUED_REQUESTS + STEADY_REQUESTS, by_status)
+    check_everything(stage.numbers, bad, done, QUEUED_REQUESTS + STEADY_PER_SECOND * steady_seconds, by_status)
 
 
 async def _queue_and_flush(stage: Stage) -> Sent:
@@ -131,14 +137,13 @@ async def _queue_and_flush(stage: Stage) -> Sent:
     return sent
 
 
-async def _send_at_once(stage: Stage) -> Sent:
+async def _send_at_once(stage: Stage, seconds: int) -> Sent:
     numbers = stage.numbers
     mark = await stage.calls.mark()
-    bar = stage.bar(f"{STEADY_PER_SECOND} reads a second, sent at once", STEADY_REQUESTS)
-    sent = await send_steadily(stage.ingest, stage.writer, stage.scene, bar)
-    times = await until_ended(stage.results, sent, stage.bar("their results", STEADY_REQUESTS), RESULT_SECONDS)
+    total = STEADY_PER_SECOND * seconds
+    bar = stage.bar(f"{STEADY_PER_SECOND} reads a second, sent at once", total)
+    sent = await send_steadily(stage.ingest, stage.writer, stage.scene, bar, seconds=seconds)
+    times = await until_ended(stage.results, sent, stage.bar("their results", total), RESULT_SECONDS)
     numbers.steady_times = list(times.values())
     numbers.steady = await stage.calls.since(mark)
-    p99_ms = percentile(numbers.steady_times, 0.99) * 1e3
-    numbers.must_be_below("request to result at 20/s, p99", P99_LIMIT_MS, p99_ms, "ms")
     return sent
