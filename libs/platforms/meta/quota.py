@@ -4,7 +4,8 @@ Assumption, unverified: the documents name the budget by token and product ("Gra
 accounts have the business budget `ads_management` each, everything else read with a user's token counts against that
 user's budget in the app, with an app's own token against the app's. Neither the kind of a token nor the kind of a bare
 object id can be seen from outside, so here an id `act_<n>` costs that ad account, any other id costs app and token.
-A page's token may really cost the page's budget; its business header is kept under the name that Meta gives it.
+A page's token may really cost the page's budget, and a campaign its ad account's. Then the usage header names that
+budget, and a throttle closes the token's budget here: more than needed, since calls during a block prolong it.
 
 Every item of a batch counts as one call ("Batch requests", read 2026-11): a batch saves connections, not quota.
 """

@@ -6,6 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from libs.platforms.base import BatchOutcome, Credential, InvalidParams, ItemDone, ItemFailed, PlannedCall, Platform
 from libs.platforms.errors import (
@@ -331,6 +333,42 @@ async def test_results_never_repeat_the_credential() -> None:
     assert "another" not in text
     assert "abc" not in text
     assert "limit=25&after=QVFI" in done.body["paging"]["next"]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+item_like = st.fixed_dictionaries(
+    {},
+    optional={
+        "code": st.sampled_from([200, 400, 500, 0, -1, None, "200", 10**30]),
+        "headers": st.none()
+        | st.lists(st.fixed_dictionaries({"name": st.text(max_size=5), "value": json_values}), max_size=2),
+        "body": st.text(max_size=20) | json_values | json_values.map(lambda value: json.dumps({"error": value})),
+    },
+)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@given(
+    answer=json_values | st.lists(item_like | st.none() | json_values, max_size=3),
+    status=st.sampled_from([200, 400, 500]),
+)
+async def test_whatever_meta_answers_becomes_outcomes_or_an_error_of_the_tree(answer: Any, status: int) -> None:
+    body = json.dumps(answer).encode("utf-8", "surrogatepass")
+    batching = build(lambda _: httpx.Response(status, content=body))
+    calls = [batching.plan("get_object", {"object_id": each, "fields": ["id"]}) for each in ("1", "2")]
+    try:
+        outcome = await batching.execute(Credential(TOKEN, "4711"), calls)
+    except PlatformError:
+        return
+    assert len(outcome.items) == 2
+    for each in outcome.items:
+        assert isinstance(each, ItemDone | ItemFailed)
+        if isinstance(each, ItemDone):
+            json.dumps(each.body, allow_nan=False).encode()
 
 
 def test_wrong_params_are_all_named_at_once() -> None:
