@@ -1,4 +1,5 @@
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -94,3 +95,8 @@ async def test_a_head_that_is_too_large_is_refused() -> None:
 async def _chunks(size: int) -> AsyncIterator[bytes]:
     for _ in range(size // 1_000):
         yield b"x" * 1_000
+
+
+def test_the_listening_socket_names_its_protocol_or_every_answer_would_be_late() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # asyncio sets TCP_NODELAY only then
