@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 from libs.postgres.schemas import SCHEMAS
+from libs.telemetry.redaction import redact_text
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _SHARED_FOLDERS: Final = ("messaging", "jobs", "security", "postgres")
@@ -200,4 +201,4 @@ async def _dbmate(service: str, owner_dsn: str, verb: str) -> None:
             process.terminate()
             await process.wait()
     if process.returncode != 0:
-        raise MigrationFailed(f"{service}: {output.decode(errors='replace').strip()}")
+        raise MigrationFailed(f"{service}: {redact_text(output.decode(errors='replace').strip())}")

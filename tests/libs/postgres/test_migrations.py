@@ -135,6 +135,23 @@ async def test_the_worker_cannot_rewrite_the_history(empty_database: TestDatabas
 
 
 @db
+async def test_a_migration_that_fails_is_taken_back_whole_and_the_ones_before_it_stay(
+    empty_database: TestDatabase,
+) -> None:
+    owner_dsn = empty_database.dsn("ingest", "owner")
+    owner = await asyncpg.connect(owner_dsn)
+    await owner.execute("CREATE TABLE leases (in_the_way integer)")
+    with pytest.raises(MigrationFailed, match='relation "leases" already exists'):
+        await migrate_up("ingest", owner_dsn)
+    status = await migration_status("ingest", owner_dsn)
+    assert status.pending[0] == "0040_create_leases.sql"
+    assert len(status.applied) > 1
+    await owner.execute("DROP TABLE leases")
+    await owner.close()
+    assert await migrate_up("ingest", owner_dsn) == status.pending
+
+
+@db
 async def test_a_wrong_password_is_reported_without_the_password(empty_database: TestDatabase) -> None:
     owner_dsn = empty_database.dsn("ingest", "owner").replace("ingest_owner:", "nobody_at_all:planted-secret-")
     with pytest.raises((MigrationFailed, asyncpg.PostgresError)) as raised:
