@@ -15,7 +15,7 @@ REQUEST_SECONDS = histogram(
 )
 REQUESTS_IN_FLIGHT = gauge("http_server_active_requests", "HTTP requests being served")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_PROBES = frozenset({"/live", "/ready", "/metrics"})
+PROBES = frozenset({"/live", "/ready", "/metrics"})
 
 
 class ObserveMiddleware:
@@ -41,7 +41,7 @@ class ObserveMiddleware:
 
         REQUESTS_IN_FLIGHT.inc()
         try:
-            if scope["path"] in _PROBES:
+            if scope["path"] in PROBES:
                 await self._app(scope, receive, watched_send)
                 return
             with http_server_span(method, scope["path"], _traceparent(scope)) as span:

@@ -7,13 +7,19 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.runtime.body import MAX_HEAD_BYTES
+from libs.runtime.observe import PROBES
+from libs.runtime.problems import problem_response, unavailable
 from libs.runtime.settings import ServiceSettings
+from libs.telemetry.metrics import counter
 
 KEEP_ALIVE_SECONDS = 15
+CONNECTIONS_PER_REQUEST = 4
+"""Connections are bounded too, but idle ones cost little; beyond this uvicorn itself answers 503, in plain text."""
 BACKLOG = 512
+REFUSED = counter("http_server_refused_requests_total", "Requests answered 503 because too many were being served")
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +37,7 @@ class HttpServer:
         host, port = listener.getsockname()[:2]
         server = _Server(
             uvicorn.Config(
-                self._app,
+                OverloadGuard(self._app, self._settings.max_concurrent_requests),
                 http="h11",
                 ws="none",
                 lifespan="off",
@@ -39,7 +45,7 @@ class HttpServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=self._settings.max_concurrent_requests,
+                limit_concurrency=self._settings.max_concurrent_requests * CONNECTIONS_PER_REQUEST,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 h11_max_incomplete_event_size=MAX_HEAD_BYTES,
                 timeout_graceful_shutdown=max(1, int(self._settings.drain_seconds)),
@@ -55,6 +61,33 @@ class HttpServer:
         finally:
             stopping.cancel()
             listener.close()
+
+
+class OverloadGuard:
+    """Answers 503 with `Retry-After` while too many requests are being served; probes always pass.
+
+    A process that is busy must not be taken for one that is dead.
+    """
+
+    def __init__(self, app: ASGIApp, max_requests: int) -> None:
+        self._app = app
+        self._max = max_requests
+        self._serving = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in PROBES:
+            await self._app(scope, receive, send)
+            return
+        if self._serving >= self._max:
+            REFUSED.inc()
+            busy = unavailable(f"{self._max} requests are being served, which is as many as we take at a time.")
+            await problem_response(busy.problem, busy.headers)(scope, receive, send)
+            return
+        self._serving += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._serving -= 1
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -30,6 +30,6 @@ class ServiceSettings(BaseSettings):
     drain_notice_seconds: float = Field(default=0.0, ge=0.0, le=120.0)
     """How long http goes on at least after `/ready` began to fail, so that load balancers notice."""
     max_concurrent_requests: int = Field(default=256, ge=1, le=10_000)
-    """HTTP connections and requests served at a time; more are answered 503."""
+    """HTTP requests served at a time; more are answered 503. Connections may be four times as many."""
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=67_108_864)
     """Largest HTTP request body."""

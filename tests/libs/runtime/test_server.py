@@ -22,6 +22,7 @@ class Slow:
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
+        self.both_asked = asyncio.Event()
         self.may_answer = asyncio.Event()
 
     def router(self) -> APIRouter:
@@ -29,6 +30,8 @@ class Slow:
 
         @router.get("/slow")
         async def get_slow() -> str:
+            if self.asked.is_set():
+                self.both_asked.set()
             self.asked.set()
             await self.may_answer.wait()
             return "done"
@@ -45,7 +48,7 @@ async def serving(slow: Slow) -> AsyncIterator[tuple[str, asyncio.Event, asyncio
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     dsn = SecretStr("postgresql://nobody@127.0.0.1:1/none")
-    settings = ServiceSettings(port=port, worker_dsn=dsn, api_dsn=dsn, drain_seconds=5)
+    settings = ServiceSettings(port=port, worker_dsn=dsn, api_dsn=dsn, drain_seconds=5, max_concurrent_requests=2)
     app = create_app("testing", routers=[slow.router()], health=Health(), max_body_bytes=10_000)
     stop = asyncio.Event()
     task = asyncio.create_task(HttpServer(app, settings).run(stop))
@@ -84,6 +87,21 @@ async def test_a_client_that_sends_far_too_much_still_gets_its_answer(size: int)
         for content in (b"x" * size, _chunks(size)):
             response = await client.post(f"{url}/echo", content=content, headers={"Content-Type": "application/json"})
             problem_of(response, 413, "body_too_large")
+
+
+async def test_more_requests_than_can_be_served_are_asked_to_come_again_and_probes_pass() -> None:
+    slow = Slow()
+    async with serving(slow) as (url, _, _), httpx.AsyncClient(trust_env=False) as client:
+        waiting = [asyncio.create_task(client.get(f"{url}/slow")) for _ in range(2)]
+        await slow.asked.wait()
+        await slow.both_asked.wait()
+        refused = await client.get(f"{url}/slow")
+        problem_of(refused, 503, "unavailable")
+        assert int(refused.headers["retry-after"]) > 0
+        assert (await client.get(f"{url}/live")).status_code == 200
+        slow.may_answer.set()
+        assert [(await answer).json() for answer in waiting] == ["done", "done"]
+        assert (await client.get(f"{url}/slow")).status_code == 200
 
 
 async def test_a_head_that_is_too_large_is_refused() -> None:
