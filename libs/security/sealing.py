@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from libs.events.assets_connections import SealedSecret
 from libs.security.key_file import KEY_BYTES, KeyFileBroken, Keys, read_keys
+from libs.telemetry.redaction import register_secret
 
 __all__ = ["KeyRing", "SealError", "SealedSecret", "Tampered", "UnknownKek", "connection_aad"]
 
@@ -59,7 +60,7 @@ class KeyRing:
         self._clock = clock
         self._looked_at = clock()
         self._stamp = _stamp(path)  # before the read: a change in between is seen at the next look
-        self._keys = read_keys(path)
+        self._keys = _read_hidden(path)
 
     @classmethod
     def from_file(cls, path: Path, *, clock: Callable[[], float] = time.monotonic) -> "KeyRing":
@@ -123,7 +124,7 @@ class KeyRing:
             return self._keys
         self._stamp = stamp
         try:
-            self._keys = read_keys(self._path)
+            self._keys = _read_hidden(self._path)
         except KeyFileBroken as error:
             _log.error("the changed key file is not usable, the keys read before stay: %s", error)
         else:
@@ -165,6 +166,15 @@ def _decrypt(key: bytes, text: str, aad: bytes) -> bytes:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], aad)
     except InvalidTag:
         raise Tampered from None
+
+
+def _read_hidden(path: Path) -> Keys:
+    """Read the keys and keep them out of logs and errors, whatever would put them there."""
+    keys = read_keys(path)
+    for key in keys.by_id.values():
+        register_secret(b64encode(key).decode())
+        register_secret(key.hex())
+    return keys
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from libs.security.key_file import activate_key, new_key, remove_key
 from libs.security.sealing import KeyRing, SealedSecret, SealError, Tampered, UnknownKek, connection_aad
+from libs.telemetry.redaction import MARK, redact_text
 
 TOKEN = "EAAcanary0123456789"
 
@@ -117,6 +118,8 @@ def test_nothing_shows_a_key_or_a_secret_by_accident(key_file: Path) -> None:
     assert TOKEN not in shown
     assert b64encode(key).decode() not in shown
     assert repr(key) not in shown
+    text = f"key {b64encode(key).decode()} or {key.hex()}"
+    assert redact_text(text) == f"key {MARK} or {MARK}"
 
 
 def test_rewrapping_moves_only_the_data_key_to_the_active_key(key_file: Path) -> None:
