@@ -1,4 +1,4 @@
-"""Outbox to Kafka: drain of a backlog, and the way of one event at a steady rate: `python -m benchmarks.relay [rounds [drain|latency]]`
+"""Outbox to Kafka: drain of a backlog, and the way of one event. `python -m benchmarks.relay [rounds [drain|latency]]`.
 
 Drain: 200,000 pending rows with every header, read, sent, acknowledged, deleted. Against Kafka's ProducerPerformance
 (warm, 1,000,000 records without headers, whose value is as long as our value and headers together), and against a

@@ -24,6 +24,7 @@ from libs.telemetry.spans import send_span
 from libs.telemetry.tracing import tracing_is_on
 
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+_CALM_AT_ONCE: Final = 2
 _MEASURE_SECONDS: Final = 5.0
 _BLOCK_KEY_SECONDS: Final = 30.0
 
@@ -48,6 +49,7 @@ class Session:
         self._exits = AsyncExitStack()
         self._busy: set[int] = set()
         self._full: set[int] = set()  # shards whose last read brought as much as it was allowed to
+        self._in_flight = 0
         self._turn = 0
         self._blocks = False
         self._broken = False
@@ -120,7 +122,7 @@ class Session:
         nap = self._options.poll_min_seconds
         while not stop.is_set() and not self._broken:
             self._knowledge.alive_at = time.monotonic()
-            epochs = self._next_shards()
+            epochs = self._next_shards() if self._in_flight < self._most_in_flight() else {}
             if not epochs:
                 self._freed.clear()
                 await self._freed.wait()  # set by the keeper too, at least four times a lease's term
@@ -133,9 +135,14 @@ class Session:
             nap = self._options.poll_min_seconds
             mine = {shard: epochs[shard] for shard in {row[SHARD] for row in rows}}
             self._busy |= mine.keys()
+            self._in_flight += 1
             task = group.create_task(self._publish(rows, mine))
             sending.add(task)
             task.add_done_callback(sending.discard)
+
+    def _most_in_flight(self) -> int:
+        """While nothing piles up, fewer sends at once: each takes what came meanwhile, for the same price."""
+        return self._options.at_once if self._full else min(self._options.at_once, _CALM_AT_ONCE)
 
     def _next_shards(self) -> dict[int, int]:
         """Choose what to read: all free shards, or while there is a backlog a share of them, so that sends overlap."""
@@ -162,7 +169,7 @@ class Session:
         """Send rows and delete those that were acknowledged; `epochs` names the shards that they are of."""
         started = time.monotonic()
         metrics.BATCH_ROWS.observe(len(rows))
-        connection = await self._writers.get()
+        connection = await self._writers.get()  # there is one for each that may be in flight
         try:
             lanes = await self._lanes(connection, rows)
             if not self._shards.still_hold(epochs):
@@ -173,6 +180,7 @@ class Session:
         finally:
             self._writers.put_nowait(connection)
             self._busy -= epochs.keys()
+            self._in_flight -= 1
             self._freed.set()
 
     async def _lanes(self, connection: Any, rows: Sequence[Record]) -> list[Lane]:
