@@ -102,7 +102,8 @@ class Kafka:
         )
 
     def _format(self, java: list[str | Path], config: Path, data: Path) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The first byte is fixed: an id that began with a dash would be read as an option.
+        cluster = urlsafe_b64encode(b"k" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         # Compiled code is not worth its cost for a program that lives for a second.
         quick = [str(java[0]), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *map(str, java[1:])]
         shutil.rmtree(data, ignore_errors=True)

@@ -56,7 +56,9 @@ async def bootstrap_key(worker_dsn: str, *, name: str, force: bool, dry_run: boo
 async def _write(conn: Connection, key: ApiKey) -> None:
     await conn.execute(RECORD, key.key_id, key.name, key.key_hash, key.hint, key.created_at)
     await apply_identity(conn, key, 1)
-    await outbox.append(conn, topic=ApiKey.topic, key=f"platform/{key.key_id}", event=key, source="ingest", version=1)
+    await outbox.append(
+        conn, topic=ApiKey.topic, key=f"platform/{key.key_id}", event=key, source="platformbus/ingest", version=1
+    )
 
 
 def _event_of(made: NewApiKey, name: str, now: datetime) -> ApiKey:

@@ -17,7 +17,7 @@ from libs.vocabulary import OrgId, RequestKind, Role
 from services.ingest.models import Actor
 from services.ingest.store import identities as store
 
-SOURCE: Final = "ingest"
+SOURCE: Final = "platformbus/ingest"
 TOPIC: Final = "ingest.identities"
 KEY_SOURCE_PREFIX: Final = "key:"
 """Sources of what comes over HTTP begin so; no producer on Kafka may."""

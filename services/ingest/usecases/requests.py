@@ -19,7 +19,7 @@ from services.ingest.store import world as world_store
 from services.ingest.usecases import refusals
 from services.ingest.usecases.admission import Platforms, content_hash, judge, storable_key
 
-SOURCE: Final = "ingest"
+SOURCE: Final = "platformbus/ingest"
 PRUNE_ROWS: Final = 5_000
 """Deleted by one statement: short enough to hold nobody up."""
 
