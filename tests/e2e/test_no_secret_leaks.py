@@ -224,8 +224,9 @@ async def requests_well_and_wrong(
             tokens = (await system.world())["platforms"]["meta"]["tokens"]
             token = next(t for t in tokens if t["state"] == "valid" and t["kind"] in ("user", "system_user"))
             await http.post(f"{connections}/{connection_id}/token", json={"access_token": token["access_token"]})
-        async with asyncio.timeout(SECONDS):
-            await asyncio.gather(*(ended(http, f"{url}/{each}") for each in ids))
+        await until(lambda: all_ended(system), f"every read has its end after {kind}", seconds=SECONDS)
+        for each in ids:
+            assert (await http.get(f"{url}/{each}")).json()["status"] in ("completed", "failed")
 
 
 async def connection_known(system: System) -> bool:
@@ -233,10 +234,8 @@ async def connection_known(system: System) -> bool:
     return bool(rows[0]["n"])
 
 
-async def ended(http: Recorder, url: str) -> None:
-    """Return when a request has its end."""
-    while (await http.get(url)).json()["status"] == "accepted":
-        await asyncio.sleep(0.2)
+async def all_ended(system: System) -> bool:
+    return not await system.rows("SELECT FROM ingest.requests WHERE status = 'accepted'")
 
 
 async def records_that_hold_a_token(hunt: Hunt, system: System, organization: Organization) -> None:
