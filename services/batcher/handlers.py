@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -61,6 +61,9 @@ class Deps:
     call_timeout_seconds: float
     retention_seconds: float
     log_requests: bool = False
+    claiming: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One loop of this process claims at a time: the others would only wait for the same connection's lock, and find
+    that its batch is gone (benchmarks/request_to_result.py)."""
 
 
 def routes(deps: Deps) -> tuple[Route, ...]:
@@ -101,8 +104,8 @@ async def on_due_calls(deps: Deps) -> int:
     """Claim, send and record one batch; give how many calls were claimed, 0 when nothing is due."""
     if not deps.enabled:
         return 0
-    claimed_at = time.monotonic()
-    async with deps.database.transaction() as conn:
+    async with deps.claiming, deps.database.transaction() as conn:
+        claimed_at = time.monotonic()
         batch = await claim_batch(
             conn, deps.platforms, deps.enabled, deps.worker, lease_seconds=deps.lease_seconds, limits=deps.limits
         )
