@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 _LOGGERS: Final = (
-    "aiokafka.client",
+    "aiokafka",  # the client itself logs under this name
     "aiokafka.cluster",
     "aiokafka.conn",
     "aiokafka.consumer.consumer",

@@ -9,7 +9,7 @@ from libs.events.topics import topic as declared_topic
 MAX_BATCH_BYTES: Final = 524_288
 DEFAULT_TOPIC_BYTES: Final = 1_048_588
 """Largest batch of a topic that is not declared here. Source: Kafka 4.3 "Topic Configs", max.message.bytes."""
-_HOLD_TOPIC_SECONDS: Final = 5.0
+_HOLD_TOPIC_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)

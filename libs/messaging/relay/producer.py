@@ -21,7 +21,7 @@ from libs.messaging.settings import KafkaSettings
 from libs.postgres import Record
 
 STOP_LIMIT_SECONDS: Final = 3.0
-METADATA_LIMIT_SECONDS: Final = 5.0
+METADATA_LIMIT_SECONDS: Final = 2.0
 
 _CONSTANT_HEADERS: Final = [("ce_specversion", b"1.0"), ("content-type", b"application/json")]
 
