@@ -36,6 +36,7 @@ from libs.telemetry.tracing import configure_tracing, shutdown_tracing
 
 PartName = Literal["http", "consumers", "relay", "workers", "jobs"]
 PART_NAMES: tuple[PartName, ...] = get_args(PartName)
+Run = Callable[[asyncio.Event], Awaitable[None]]
 RELAY_SECONDS = 10.0
 CLOSE_SECONDS = 10.0
 _WATCH = "loop watch"
@@ -51,7 +52,7 @@ class Part:
     """
 
     name: PartName
-    run: Callable[[asyncio.Event], Awaitable[None]]
+    run: Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ async def run_service(
     watch = LoopWatch()
     service.health.add_live("event loop", watch.check)
     service.health.parts = only
-    running = [_start(part) for part in _chosen_parts(service, only, watch)]
+    running = [_start(name, run) for name, run in _chosen_parts(service, only, watch)]
     _log.info("started", extra={"parts": sorted(only), "pid": os.getpid()})
     try:
         died = await _until_signal_or_death(signals.first, running)
@@ -175,23 +176,24 @@ class _Signals:
         self.first.set()
 
 
-def _chosen_parts(service: ServiceApp, only: frozenset[PartName], watch: LoopWatch) -> list[tuple[str, Part]]:
-    parts: list[tuple[str, Part]] = [(part.name, part) for part in service.parts if part.name in only]
-    app = service.app if "http" in only else create_app(service.name, routers=[], health=service.health)
-    server = HttpServer(app, service.settings)
-    parts.append(("http" if "http" in only else "probes", Part("http", server.run)))
-    parts.append((_WATCH, Part("http", watch.run)))
-    return parts
+def _chosen_parts(service: ServiceApp, only: frozenset[PartName], watch: LoopWatch) -> list[tuple[str, Run]]:
+    """Give what runs in this process: the chosen parts, the HTTP server of all routes or of probes only, the watch."""
+    serves_all = "http" in only
+    app = service.app if serves_all else create_app(service.name, routers=[], health=service.health)
+    return [
+        *((part.name, part.run) for part in service.parts if part.name in only),
+        ("http" if serves_all else "probes", HttpServer(app, service.settings).run),
+        (_WATCH, watch.run),
+    ]
 
 
-def _start(named: tuple[str, Part]) -> _Running:
-    name, part = named
+def _start(name: str, run: Run) -> _Running:
     stop = asyncio.Event()
 
-    async def run() -> None:
-        await part.run(stop)
+    async def run_part() -> None:
+        await run(stop)
 
-    return _Running(name, asyncio.create_task(run(), name=name), stop)
+    return _Running(name, asyncio.create_task(run_part(), name=name), stop)
 
 
 async def _until_signal_or_death(signalled: asyncio.Event, running: list[_Running]) -> str | None:

@@ -10,8 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from libs.runtime.service import PART_NAMES, parse_only
+from libs.runtime.service import PART_NAMES, hide_settings, parse_only
+from libs.runtime.settings import ServiceSettings
+from libs.telemetry.redaction import redact_text
 from tests.support import tiny_service
 
 Line = dict[str, Any]
@@ -149,6 +152,13 @@ async def test_an_address_that_is_taken_ends_the_process() -> None:
         async with tiny("--only", "http", TINY_PORT=str(taken.getsockname()[1])) as service:
             assert await service.exit_code() == 1
     assert any("in use" in line.get("exception", "") for line in service.lines)
+
+
+def test_the_values_of_secret_settings_are_hidden_wherever_they_turn_up() -> None:
+    dsn = "postgresql://tiny_worker:an-unusual-password@127.0.0.1:1/none"
+    hide_settings(ServiceSettings(worker_dsn=SecretStr(dsn), api_dsn=SecretStr("not a dsn at all")))
+    text = redact_text("signing in with an-unusual-password failed: not a dsn at all")
+    assert text == "signing in with [redacted] failed: [redacted]"
 
 
 def test_without_the_option_all_parts_run() -> None:
