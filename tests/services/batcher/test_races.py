@@ -61,7 +61,7 @@ async def test_everybody_at_once_ends_every_ask_exactly_once(bench: Bench, seed:
         while producing or (await bench.statuses()).keys() & {"pending", "processing"}:
             if rng.random() < 0.1:
                 await bench.run(END_LEASES)  # as if the workers had been paused past their leases
-            await on_due_calls(replace(bench.deps, worker=name))
+            await on_due_calls(replace(bench.deps, worker=name, claiming=asyncio.Lock()))
             await bench.flush()
 
     bench.graph.item = item

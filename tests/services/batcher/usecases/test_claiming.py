@@ -71,7 +71,9 @@ async def test_two_workers_at_once_claim_whole_batches_and_answer_once(bench: Be
         await both.wait()
 
     bench.graph.before = wait_for_the_other
-    handled = await asyncio.gather(*(on_due_calls(replace(bench.deps, worker=f"worker-{n}")) for n in range(4)))
+    handled = await asyncio.gather(
+        *(on_due_calls(replace(bench.deps, worker=f"worker-{n}", claiming=asyncio.Lock())) for n in range(4))
+    )
     assert sorted(handled)[1:] == [20, 50, 50]
     assert sorted(len(batch) for batch in bench.graph.batches) == [20, 50, 50]
     results = await bench.results()
