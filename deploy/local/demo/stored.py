@@ -11,7 +11,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from libs.events.topics import TOPICS
 
 SERVICES = ("ingest", "asset_sync", "batcher")
-TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'schema_migrations'"
+# A partition's rows are counted with its table.
+TABLES = """
+SELECT relname FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+    AND relname <> 'schema_migrations'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ async def rows_per_table(values: Mapping[str, str]) -> dict[str, dict[str, int]]
     for service in SERVICES:
         connection = await asyncpg.connect(values[f"{service.upper()}_WORKER_DSN"])
         try:
-            names = sorted(row["tablename"] for row in await connection.fetch(TABLES))
+            names = sorted(row["relname"] for row in await connection.fetch(TABLES))
             counts = {name: await connection.fetchval(f'SELECT count(*) FROM "{name}"') for name in names}  # noqa: S608
             counted[service] = {name: count for name, count in counts.items() if count}
         finally:
