@@ -190,6 +190,8 @@ ALTER TABLE connections ENABLE ROW LEVEL SECURITY;
 ALTER TABLE connections FORCE ROW LEVEL SECURITY;
 ALTER TABLE batch_request_queue ENABLE ROW LEVEL SECURITY;
 ALTER TABLE batch_request_queue FORCE ROW LEVEL SECURITY;
+ALTER TABLE calls ENABLE ROW LEVEL SECURITY;
+ALTER TABLE calls FORCE ROW LEVEL SECURITY;
 
 DO $policies$
 DECLARE
@@ -208,7 +210,11 @@ BEGIN
         USING (org_id = nullif(current_setting('app.org_id', true), '')::uuid)$policy$, api);
     EXECUTE format('GRANT SELECT (connection_id, org_id, platform, status) ON connections TO %I', api);
     EXECUTE format('GRANT SELECT ON batch_request_queue, paused_platforms TO %I', api);
-    -- calls has no organization: what the api role changes there it finds through its own organization's asks.
+    EXECUTE format('CREATE POLICY calls_owner_sees_all ON calls TO %I USING (true) WITH CHECK (true)', current_user);
+    EXECUTE format('CREATE POLICY calls_worker_sees_all ON calls TO %I USING (true) WITH CHECK (true)', worker);
+    -- calls has no organization of its own: a call belongs to whom its connection belongs to, and row security guards those.
+    EXECUTE format($policy$CREATE POLICY calls_api_sees_those_of_its_connections ON calls TO %I
+        USING (EXISTS (SELECT FROM connections AS known WHERE known.connection_id = calls.connection_id))$policy$, api);
     EXECUTE format('GRANT SELECT (id, platform, connection_id, status, due_at, held_for), UPDATE (due_at) ON calls TO %I', api);
 END
 $policies$;

@@ -260,7 +260,7 @@ def test_roles_sql_names_the_same_services_and_schemas_as_the_code() -> None:
 
 READABLE_WITHOUT_ORGANIZATION = {
     "paused_platforms": {"platform", "paused_at", "paused_by"},
-    # One call answers asks of several organizations; nothing here says whose or what is asked.
+    # Row security shows the calls of the organization's own connections only.
     "calls": {"id", "platform", "connection_id", "status", "due_at", "held_for"},
 }
 """Columns that the api role may read although their table has no organization to be told apart by."""

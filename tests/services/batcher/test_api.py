@@ -118,6 +118,21 @@ async def test_an_organization_sees_only_its_own(scene: Scene) -> None:
     assert (chosen["pending"], chosen["calls"]) == (2, None)
 
 
+async def test_the_api_role_sees_and_changes_calls_of_its_own_connections_only(
+    scene: Scene, batcher_database: ServiceDatabase
+) -> None:
+    await scene.bench.connect()
+    await scene.bench.ask("1", "2")
+    api = await Database.connect(batcher_database.api_dsn, role="api", application_name="test")
+    seen = {}
+    for org_id in (scene.bench.org_id, uuid4()):
+        async with api.tenant_transaction(org_id) as conn:
+            changed = await conn.execute("UPDATE calls SET due_at = now()")
+            seen[org_id] = (await conn.fetchval("SELECT count(*) FROM calls"), changed)
+    await api.close()
+    assert list(seen.values()) == [(2, "UPDATE 2"), (0, "UPDATE 0")]
+
+
 async def test_a_flush_makes_waiting_calls_due(scene: Scene) -> None:
     await scene.bench.connect()
     await scene.bench.ask("1", "2")
