@@ -67,6 +67,7 @@ class QuotaUse:
 
     scope: QuotaScope
     units: int
+    """0: it costs nothing there, but must not be made while the platform serves nobody in that scope."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,8 @@ class Books:
         if refusals:
             return max(refusals, key=lambda refusal: refusal.retry_after_seconds)
         for use in uses:
-            self.book(use.scope).grant(now, use.units)
+            if use.units:
+                self.book(use.scope).grant(now, use.units)
         return None
 
     def book(self, scope: QuotaScope) -> Book:
@@ -117,6 +118,8 @@ class Books:
         book = self.book(use.scope)
         if book.blocked_until > now:
             return LocalRefusal(use.scope, book.blocked_until - now, 0, "blocked")
+        if not use.units:
+            return None
         cap = floor(use.scope.limit_units * ceiling)
         granted = book.granted(now)
         free = min(floor(cap * self._share) - granted, floor(cap - book.known(now) - granted))

@@ -100,7 +100,7 @@ class Limiter:
         return self._away
 
     async def take(self, uses: Sequence[QuotaUse], *, lane: Lane, organization: str | None = None) -> Granted | Refused:
-        """Take all units or none, of all scopes at once.
+        """Take all units or none, of all scopes at once; a use of 0 units only asks that its scope is not blocked.
 
         With an `organization` a scope that runs low gives it at most its fair share: the lane's part divided by the
         organizations that asked within the window. Without Valkey shares are not kept.
@@ -214,11 +214,11 @@ class Limiter:
 
 
 def _merged(uses: Sequence[QuotaUse]) -> list[QuotaUse]:
-    """One use per scope, without those that cost nothing."""
+    """One use per scope; one that costs nothing stays, as its scope can be blocked."""
     units: dict[QuotaScope, int] = {}
     for use in uses:
         units[use.scope] = units.get(use.scope, 0) + use.units
-    return [QuotaUse(scope, count) for scope, count in units.items() if count > 0]
+    return [QuotaUse(scope, count) for scope, count in units.items()]
 
 
 def _count(wanted: Sequence[QuotaUse], lane: Lane, outcome: Granted | Refused) -> None:

@@ -4,11 +4,12 @@ A scope's book is a hash:
     <bucket number>   units granted in this sixtieth of the window
     f, s              units that the platform counted and we did not, and when it said so (ms); they fade evenly
     b                 blocked until (ms)
+    l                 limit with which the platform's last answer was read; a take with a lower one goes by it
 A grant counts for at least a whole window: its bucket falls out when it is more than 60 buckets old. So no rolling
 window ever holds more of our own grants than the limit. All times are the server's. Every key expires.
 
 Verbs (ARGV[1]):
-    take     ceiling, fair_after, organization or '', then limit, window_ms, units per scope
+    take     ceiling, fair_after, organization or '', then limit, window_ms, units (0: is it blocked?) per scope
              KEYS: a book per scope; with an organization also, per scope, the set of organizations and its own book
              -> {1, 0, 0, 0, '', used per scope} or {0, scope number, retry_ms, units free, reason, used per scope}
     observe  limit, window_ms, used_fraction, regain_ms       -> {units that others used}
@@ -30,6 +31,7 @@ local function text(number) return string.format('%.0f', number) end
 
 local function read(key, window)
   local book = {key = key, window = window, width = math.ceil(window / BUCKETS), own = 0, foreign = 0, blocked = 0}
+  book.limit = 0
   book.current = math.floor(now / book.width)
   book.buckets = {}
   local flat, said, seen, old = redis.call('HGETALL', key), 0, 0, {}
@@ -38,6 +40,7 @@ local function read(key, window)
     if field == 'f' then said = value
     elseif field == 's' then seen = value
     elseif field == 'b' then book.blocked = value
+    elseif field == 'l' then book.limit = value
     elseif tonumber(field) + BUCKETS < book.current then old[#old + 1] = field
     else
       book.own = book.own + value
@@ -102,14 +105,14 @@ local function take()
     local scope = {book = book, units = units}
     scopes[number] = scope
     used[number] = tostring(book.used)
-    local cap = math.floor(limit * ceiling)
+    local cap = math.floor(math.max(limit, book.limit) * ceiling)
     local over = book.used + units - cap
     if book.blocked > now then
       refuse(number, book.blocked - now, 0, 'blocked')
-    elseif over > 0 then
+    elseif units > 0 and over > 0 then
       refuse(number, wait(book, over), cap - book.used, 'used_up')
     end
-    if organization ~= '' then
+    if units > 0 and organization ~= '' then
       local everybody = KEYS[count + number * 2 - 1]
       redis.call('ZREMRANGEBYSCORE', everybody, '-inf', text(now - window))
       redis.call('ZADD', everybody, text(now), organization)
@@ -124,7 +127,7 @@ local function take()
   end
   local answer = refused or {1, 0, 0, 0, ''}
   for number, scope in ipairs(scopes) do
-    if refused == nil then
+    if refused == nil and scope.units > 0 then
       add(scope.book, scope.units)
       if scope.share then add(scope.share, scope.units) end
       used[number] = tostring(scope.book.used + scope.units)
@@ -141,7 +144,7 @@ if verb == 'observe' then
   local limit, window, fraction, regain = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
   local book = read(KEYS[1], window)
   local others = math.max(0, fraction * limit - book.own)
-  redis.call('HSET', KEYS[1], 'f', string.format('%.3f', others), 's', text(now))
+  redis.call('HSET', KEYS[1], 'f', string.format('%.3f', others), 's', text(now), 'l', text(limit))
   block(book, regain)
   return {tostring(others)}
 end

@@ -64,3 +64,13 @@ def test_a_block_is_owed_until_it_was_told() -> None:
     books.settle(SCOPE, units=0, now=10.0)
     assert books.owed(10.0) == []
     assert books.take([QuotaUse(SCOPE, 1)], ceiling=1.0, now=10.0) is not None
+
+
+def test_a_use_of_nothing_is_refused_only_while_its_scope_is_blocked() -> None:
+    books = Books(local_share=0.5)
+    assert books.take([QuotaUse(SCOPE, 50)], ceiling=1.0, now=0.0) is None
+    assert books.take([QuotaUse(SCOPE, 0)], ceiling=0.1, now=0.0) is None
+    books.block(SCOPE, until=30.0, owed=False)
+    refusal = books.take([QuotaUse(SCOPE, 0)], ceiling=1.0, now=10.0)
+    assert refusal is not None
+    assert refusal.reason == "blocked"

@@ -70,6 +70,17 @@ async def test_what_costs_nothing_is_granted(limiter: Limiter) -> None:
     assert await limiter.take(use(0), lane=Lane.BACKFILL) == Granted()
 
 
+async def test_a_use_of_nothing_only_asks_that_its_scope_is_not_blocked(limiter: Limiter) -> None:
+    app, account = scope(name="app", limit=10), scope()
+    uses = [*use(1, account), *use(0, app)]
+    assert await limiter.take(use(10, app), lane=Lane.INTERACTIVE, organization="a") == Granted()
+    assert await limiter.take(uses, lane=Lane.BACKFILL, organization="b") == Granted(), "a full scope asks for nothing"
+    await limiter.block(app, 30)
+    refused = await limiter.take(uses, lane=Lane.INTERACTIVE, organization="b")
+    assert isinstance(refused, Refused)
+    assert (refused.scope, refused.reason) == (app, "blocked")
+
+
 async def test_a_refusal_says_how_much_would_fit(limiter: Limiter) -> None:
     await limiter.take(use(70), lane=Lane.INTERACTIVE)
     refused = await limiter.take(use(50), lane=Lane.INTERACTIVE)
@@ -144,6 +155,17 @@ async def test_a_lower_reading_replaces_a_higher_one_but_never_our_own_count(lim
     await limiter.observe([UsageReading(scope(), 0.05)])
     assert isinstance(await limiter.take(use(71), lane=Lane.INTERACTIVE), Refused)
     assert await limiter.take(use(70), lane=Lane.INTERACTIVE) == Granted()
+
+
+async def test_a_replica_that_knows_a_smaller_limit_goes_by_the_one_that_an_answer_told(limiter: Limiter) -> None:
+    known, unknown = scope(limit=1_000), scope(limit=100)
+    await limiter.take(use(500, known), lane=Lane.INTERACTIVE)
+    assert isinstance(await limiter.take(use(1, unknown), lane=Lane.INTERACTIVE), Refused)
+    await limiter.observe([UsageReading(known, 0.1)])
+    assert await limiter.take(use(500, unknown), lane=Lane.INTERACTIVE) == Granted()
+    assert isinstance(await limiter.take(use(1, unknown), lane=Lane.INTERACTIVE), Refused)
+    await limiter.observe([UsageReading(unknown, 1.0)])
+    assert isinstance(await limiter.take(use(1, unknown), lane=Lane.INTERACTIVE), Refused)
 
 
 async def test_a_reading_with_a_wait_closes_the_scope_for_every_replica(limiter: Limiter, valkey_url: str) -> None:
