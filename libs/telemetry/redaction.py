@@ -23,13 +23,15 @@ _NAMES = (
 # After the name: a closing quote or none (escaped when JSON lies inside JSON, encoded inside a form), then : or =.
 _AFTER_NAME = r"(?:\\{0,7}[\"']|%22)?\s{0,4}(?::|=|%3a|%3d)\s{0,4}"
 _SCHEME = r"(?:(?:bearer|basic|oauth|token)(?:\s|%20|\+){1,4})?"
+# A platform's sentence goes on after "access token: ": a short word with more words behind it is no secret.
+_PROSE = r"(?!(?<=access token: )(?!bearer|basic|oauth|token)[a-z]{1,7} [a-z\[])"
 _VALUE = (
     r"(?:"
     r"(?P<escaped>\\{1,7}[\"'])(?:[^\"'\\]|\\{1,7}(?![\"'\\]))*+"
     r"|b?(?P<double>\")(?:[^\"\\]|\\.)*+"
     r"|b?(?P<single>')(?:[^'\\]|\\.)*+"
     r"|%22(?:(?!%22)[^\s&])*+"
-    rf"|(?!\[redacted\]){_SCHEME}[^\s\"'&,;)}}<>\\]++"
+    rf"|(?!\[redacted\]){_PROSE}{_SCHEME}[^\s\"'&,;)}}<>\\]++"
     r")"
 )
 _NAMED = re.compile(rf"(?P<name>{_NAMES}{_AFTER_NAME}){_VALUE}", re.IGNORECASE | re.DOTALL)

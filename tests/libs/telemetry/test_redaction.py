@@ -128,6 +128,8 @@ def test_a_registered_secret_is_hidden_though_nothing_gives_it_away() -> None:
         "the token is old; ask for a new one",
         "tokens: 5, token_count=5, secretary: Ann",
         "a key of 43 characters",
+        "Error validating access token: Session has expired on Friday",
+        "Error validating access token: The session has been invalidated",
         "http://127.0.0.1:8080/v1/requests?limit=5",
         "2026-11-21T11:00:00Z 123456|789",
         "",
@@ -135,6 +137,29 @@ def test_a_registered_secret_is_hidden_though_nothing_gives_it_away() -> None:
 )
 def test_words_about_secrets_stay(text: str) -> None:
     assert redact_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "access token: abcdefgh is old",
+        "access token: abcdefg",
+        "access token: abc4efg is old",
+        "access token: bearer abcdefgh and so on",
+        "access_token: session is old",
+        "password: session is old",
+    ],
+)
+def test_what_may_be_a_secret_among_words_is_hidden(text: str) -> None:
+    assert MARK in redact_text(text)
+
+
+@pytest.mark.parametrize(
+    "word", ["EAA" + "x" * 20, "bearer abcdefgh", f"{MARK} x", "is token: abc", "12345678|" + "x" * 20]
+)
+def test_words_about_a_token_are_redacted_once(word: str) -> None:
+    once = redact_text(f"access token: Session {word}")
+    assert redact_text(once) == once
 
 
 @given(st.text(max_size=400))
