@@ -79,7 +79,7 @@ class Batching(Protocol):
         """Check and canonicalize one read. Raises InvalidParams. No I/O."""
 
     def quota_uses(self, credential: Credential, calls: Sequence[PlannedCall]) -> Sequence[QuotaUse]:
-        """What the calls will cost, per scope. No I/O."""
+        """What the calls will cost, per scope; with 0 units, a scope that only must not be blocked. No I/O."""
 
     async def execute(self, credential: Credential, calls: Sequence[PlannedCall]) -> BatchOutcome:
         """Send the calls as one bulk call. Raises a PlatformError when the whole call failed."""

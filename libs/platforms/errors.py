@@ -8,7 +8,8 @@
     │   ├── AuthExpired          a newer token helps
     │   ├── AuthRevoked          the owner must connect again
     │   ├── PermissionMissing
-    │   └── CreditExhausted
+    │   ├── CreditExhausted
+    │   └── Misconfigured        our own settings are wrong, nothing about the request: an operator mends them
     ├── Permanent            trying again gives the same
     │   ├── Rejected             the platform refused the request
     │   └── ContractBroken       the answer is not what its documents say
@@ -81,6 +82,10 @@ class PermissionMissing(Blocked):
 
 class CreditExhausted(Blocked):
     code = "credit_exhausted"
+
+
+class Misconfigured(Blocked):
+    code = "misconfigured"
 
 
 class Permanent(PlatformError):  # noqa: N818

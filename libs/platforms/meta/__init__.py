@@ -2,13 +2,15 @@
 
 Version: v26.0 (2026-07-29), set by META_API_VERSION.
 Abilities: batching (`get_object`, `get_ad_accounts`), tokens (`debug_token`).
+`get_object`: `object_id`, `fields`; for a campaign, ad set, ad or creative also `account_id`, the ad account it is
+ below, so that the first read already counts against that account's budget; later ones learn it from the answers.
+`get_ad_accounts`: `fields`, `limit`, and `after` (the page before names it in `paging.cursors.after`).
 Pages read, as stored copies, in 2026-11, below developers.facebook.com/docs/graph-api: batch-requests,
  overview/rate-limiting, guides/error-handling, guides/secure-requests, guides/field-expansion, changelog/versions; and
  the source of facebook-python-business-sdk. What is marked third party or from memory was in no official text.
 Limits: 50 items a batch; every item counts as one call; budgets see `quota.py`.
 Quirks: errors are told apart by `error.code`, hardly by HTTP status; a batch item can be null (not done); there is no
- idempotency key; paging addresses repeat the token; `/me/adaccounts` gives one page per read, its next page is not
- followed here.
+ idempotency key; paging addresses repeat the token; `/me/adaccounts` gives one page per read.
 """
 
 import httpx

@@ -18,11 +18,11 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from libs.platforms.base import BatchOutcome, Credential, ItemDone, ItemFailed, PlannedCall
-from libs.platforms.errors import ContractBroken, PlatformError, Unavailable
+from libs.platforms.errors import ContractBroken, OutcomeUnknown, PlatformError, Unavailable
 from libs.platforms.meta.client import Answer, GraphClient, platform_error, read_graph_error
-from libs.platforms.meta.quota import highest_per_scope, scope_of, usage_readings
-from libs.platforms.meta.reads import READS, object_id_of, plan_read, relative_url
-from libs.platforms.meta.wire import BATCH_ANSWER, BatchItem, GraphError
+from libs.platforms.meta.quota import Budgets, highest_per_scope, wait_told
+from libs.platforms.meta.reads import READS, plan_read, relative_url
+from libs.platforms.meta.wire import BATCH_ITEM, BatchItem, GraphError
 from libs.telemetry.redaction import MARK
 from libs.vocabulary import PlatformName, QuotaUse, UsageReading
 
@@ -42,6 +42,7 @@ class MetaBatching:
     def __init__(self, client: GraphClient) -> None:
         self._client = client
         self._settings = client.settings
+        self._budgets = Budgets(client.settings)
         self.flush_interval_seconds = client.settings.flush_interval_seconds
         self.request_types: Sequence[str] = tuple(sorted(READS))
 
@@ -50,9 +51,8 @@ class MetaBatching:
         return plan_read(request_type, params)
 
     def quota_uses(self, credential: Credential, calls: Sequence[PlannedCall]) -> Sequence[QuotaUse]:
-        """Add up one unit per call in the budget that it costs."""
-        scopes = [scope_of(credential, object_id_of(call), self._settings) for call in calls]
-        return [QuotaUse(scope, scopes.count(scope)) for scope in dict.fromkeys(scopes)]
+        """Add up one unit per call in the budget that it costs, and name the app's, which a throttle can close."""
+        return self._budgets.uses(credential, calls)
 
     async def execute(self, credential: Credential, calls: Sequence[PlannedCall]) -> BatchOutcome:
         """Send 1 to 50 reads as one call; an outcome per read, in order.
@@ -68,37 +68,40 @@ class MetaBatching:
         return self._outcome(credential, calls, answer)
 
     def _outcome(self, credential: Credential, calls: Sequence[PlannedCall], answer: Answer) -> BatchOutcome:
-        outer = usage_readings(answer.headers, credential, None, self._settings)
+        outer = self._budgets.readings(answer.headers, credential, None)
         items = self._items(credential, calls, answer, outer)
         outcomes: list[ItemDone | ItemFailed] = []
         readings = outer
-        for call, item in zip(calls, items, strict=True):
-            usage = usage_readings(_headers(item), credential, object_id_of(call), self._settings)
+        for call, raw in zip(calls, items, strict=True):
+            try:
+                item = BATCH_ITEM.validate_python(raw)
+            except ValidationError:
+                words = "its element of the answer is no batch item"
+                outcomes.append(ItemFailed(ContractBroken(PlatformName.META, call.request_type, words)))
+                continue
+            usage = self._budgets.readings(_headers(item), credential, call)
             outcomes.append(self._item_outcome(credential, call, item, usage))
             readings.extend(usage)
         return BatchOutcome(items=tuple(outcomes), http_calls=1, usage=highest_per_scope(readings))
 
     def _items(
         self, credential: Credential, calls: Sequence[PlannedCall], answer: Answer, usage: Sequence[UsageReading]
-    ) -> tuple[BatchItem | None, ...]:
+    ) -> list[Any]:
         """Take the answer apart. Raises a PlatformError when it is not the array that was asked for."""
         error = read_graph_error(answer.text)
         if error is not None or answer.status != 200:
             raise self._error(credential, OPERATION, answer.status, error, usage, None)
         try:
-            parsed = from_json(answer.text)
+            items = from_json(answer.text)
         except ValueError:
             # Also plain words such as "Service Unavailable" with status 200 (seen by the Python business SDK).
             raise Unavailable(PlatformName.META, OPERATION, "status 200 with a body that is not JSON") from None
-        try:
-            items = BATCH_ANSWER.validate_python(parsed)
-        except ValidationError:
-            words = "the answer is not an array of batch items"
-            raise ContractBroken(PlatformName.META, OPERATION, words) from None
+        if not isinstance(items, list):
+            raise ContractBroken(PlatformName.META, OPERATION, "the answer is not an array of batch items")
         if len(items) != len(calls):
-            # Which answer belongs to which read cannot be known any more.
+            # Which answer belongs to which read cannot be known any more; reading again is harmless.
             words = f"{len(calls)} items were asked and {len(items)} answered"
-            raise ContractBroken(PlatformName.META, OPERATION, words)
+            raise OutcomeUnknown(PlatformName.META, OPERATION, words)
         return items
 
     def _item_outcome(
@@ -108,7 +111,7 @@ class MetaBatching:
         if item is None:
             words = "not finished before the batch timed out"
             return ItemFailed(Unavailable(PlatformName.META, operation, words, platform_code="null"))
-        error = read_graph_error(item.body or "") if item.code >= 400 or _is_error_only(item.body) else None
+        error = read_graph_error(item.body or "") if item.code >= 400 or _is_error(item.body) else None
         if error is not None or item.code != 200:
             return ItemFailed(self._error(credential, operation, item.code, error, usage, call))
         if item.body is None:
@@ -129,15 +132,13 @@ class MetaBatching:
         usage: Sequence[UsageReading],
         call: PlannedCall | None,
     ) -> PlatformError:
-        object_id = object_id_of(call) if call is not None else "me"  # a refused batch is the token's matter
-        scope = scope_of(credential, object_id, self._settings)
-        said = max((reading.regain_after_seconds for reading in usage), default=0.0)
+        scope = self._budgets.closed_by(error, credential, call, usage)
         secret = self._settings.app_secret(credential)
         return platform_error(
             operation,
             status,
             error,
-            wait_seconds=said or self._settings.throttle_wait_seconds,
+            wait_seconds=wait_told(usage, scope) or self._settings.throttle_wait_seconds,
             scope=scope,
             hide=[text for text in (credential.access_token, secret) if text],
         )
@@ -157,16 +158,23 @@ def without_token(value: Any, token: str) -> Any:
 
 
 def _headers(item: BatchItem | None) -> dict[str, str]:
-    headers = item.headers if item is not None and item.headers is not None else ()
-    return {header.name.lower(): header.value for header in headers}
+    headers = item.headers if item is not None and isinstance(item.headers, list) else []
+    pairs = ((each.get("name"), each.get("value")) for each in headers if isinstance(each, dict))
+    return {name.lower(): value for name, value in pairs if isinstance(name, str) and isinstance(value, str)}
 
 
-def _is_error_only(body: str | None) -> bool:
-    """Tell whether a body with code 200 is nothing but an error object; `error` can also be a field of a node."""
-    if body is None or not body.lstrip().startswith('{"error"'):
+def _is_error(body: str | None) -> bool:
+    """Tell whether a body with code 200 says that the read failed.
+
+    `debug=` puts `__debug__` beside the error. A node can have a field of the name `error`, but then it has an id too.
+    """
+    if body is None or '"error"' not in body:
         return False
     try:
         parsed = from_json(body)
     except ValueError:
         return False
-    return isinstance(parsed, dict) and set(parsed) == {"error"}
+    if not isinstance(parsed, dict) or "id" in parsed:
+        return False
+    error = parsed.get("error")
+    return isinstance(error, dict) and ("message" in error or "code" in error)

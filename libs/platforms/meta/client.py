@@ -17,6 +17,7 @@ from libs.platforms.errors import (
     AuthExpired,
     AuthRevoked,
     ContractBroken,
+    Misconfigured,
     OutcomeUnknown,
     PermissionMissing,
     PlatformError,
@@ -62,8 +63,10 @@ ERRORS_BY_CODE: Mapping[int, type[PlatformError]] = {
     368: RateLimited,  # blocked for a time
     506: Rejected,
     960: Unavailable,  # batch aborted, this item was not done (third party)
-    2500: AuthExpired,  # no usable top-level token (from memory, unverified)
-    2635: Rejected,  # version retired: a newer one must be deployed (third party)
+    # A `fields` text or path that Meta cannot read (third party: node-facebook/facebook-node-sdk#123,
+    # arsduo/koala#611); with NOBODY_ASKS in its message it says something else.
+    2500: Rejected,
+    2635: Misconfigured,  # version retired: a newer one must be deployed (third party)
     3001: Rejected,
     1487390: Rejected,  # its meaning is contradictory in others' code
     1487901: Rejected,
@@ -72,6 +75,13 @@ ERRORS_BY_CODE: Mapping[int, type[PlatformError]] = {
 }
 UNKNOWN_ERROR_SUBCODE = 99  # third party: retried under whatever code
 TOO_MUCH_DATA = "reduce the amount of data"  # code 1 with this text: the same request fails again (third party)
+NOBODY_ASKS = "active access token"  # code 2500 with this text: no usable token (third party: jgorset/facepy#135)
+PROOF = "appsecret_proof"  # code 100 with this text: the app's secret here is wrong or missing (third party)
+KINDS_BY_TEXT: Sequence[tuple[int, str, type[PlatformError]]] = (
+    (1, TOO_MUCH_DATA, Rejected),
+    (100, PROOF, Misconfigured),
+    (2500, NOBODY_ASKS, AuthExpired),
+)
 DAILY_QUOTA = (9, 2207042)  # Instagram's publishing quota of a day
 
 
@@ -193,8 +203,9 @@ def _kind_of(error: GraphError, status: int) -> type[PlatformError]:
         return _by_status(status) if status >= 400 else Rejected
     if code in THROTTLE_CODES or (code, subcode) == DAILY_QUOTA:
         return RateLimited
-    if code == 1 and TOO_MUCH_DATA in error.message:
-        return Rejected
+    for told, words, meaning in KINDS_BY_TEXT:
+        if code == told and words in error.message:
+            return meaning
     if subcode == UNKNOWN_ERROR_SUBCODE:
         return Unavailable
     if subcode is not None and (code, subcode) in ERRORS_BY_SUBCODE:

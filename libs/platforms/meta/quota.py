@@ -1,25 +1,28 @@
-"""Meta's budgets: which one a read costs, and what the usage headers say of them.
+"""Meta's budgets: which one a read costs, what the usage headers say of them, and which one a throttle closes.
 
-Assumption, unverified: the documents name the budget by token and product ("Graph API rate limiting", read 2026-11): ad
-accounts have the business budget `ads_management` each, everything else read with a user's token counts against that
-user's budget in the app, with an app's own token against the app's. Neither the kind of a token nor the kind of a bare
-object id can be seen from outside, so here an id `act_<n>` costs that ad account, any other id costs app and token.
-A page's token may really cost the page's budget, and a campaign its ad account's. Then the usage header names that
-budget, and a throttle closes the token's budget here: more than needed, since calls during a block prolong it.
+Source: "Graph API rate limiting", read 2026-11, where no other mark is given. An ad account has the business budget
+`ads_management`, for itself and every object below it; everything else read with a user's token counts against that
+user's budget in the app, with an app's own token against the app's. Where both could apply the business budget does.
+
+What a bare object id is cannot be seen from outside. It costs the ad account that the caller names (`account_id`) or
+that an earlier answer for the same object named in its usage header, else the token's budget. A page's token may really
+cost the page's budget (unverified); then the header names that one.
 
 Every item of a batch counts as one call ("Batch requests", read 2026-11): a batch saves connections, not quota.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from libs.platforms.base import Credential
+from libs.platforms.base import Credential, PlannedCall
+from libs.platforms.meta.reads import account_id_of, object_id_of
 from libs.platforms.meta.settings import MetaSettings
-from libs.platforms.meta.wire import BUSINESS_USAGE, AdAccountUsage, PlatformUsage
-from libs.vocabulary import PlatformName, QuotaScope, UsageReading
+from libs.platforms.meta.wire import BUSINESS_USAGE, AdAccountUsage, BusinessUsage, GraphError, PlatformUsage
+from libs.vocabulary import PlatformName, QuotaScope, QuotaUse, UsageReading
 
 HOUR_SECONDS = 3_600
 DAY_SECONDS = 86_400
@@ -29,8 +32,29 @@ BUSINESS_WINDOW_SECONDS = {
     "messenger": DAY_SECONDS,
     "leadgen": DAY_SECONDS,
 }
-"""Rolling windows that are not an hour. Source: "Graph API rate limiting", read 2026-11."""
-AD_ACCOUNT_PREFIX = "act_"
+"""Rolling windows that are not an hour."""
+ADS_MANAGEMENT = "ads_management"
+ADS_KINDS = frozenset({ADS_MANAGEMENT, "ads_insights", "custom_audience"})
+"""Business budgets whose subject is an ad account."""
+FULL_ACCESS = "standard_access"
+"""The header's word for full access; the tier is the app's."""
+
+APP_THROTTLES = frozenset({4, 341})
+TOKEN_THROTTLES = frozenset({17, 32})
+BUSINESS_THROTTLES: Mapping[int, str] = {
+    80_000: "ads_insights",
+    80_001: "pages",
+    80_002: "instagram",
+    80_003: "custom_audience",
+    80_004: ADS_MANAGEMENT,
+    80_005: "leadgen",
+    80_006: "messenger",
+}
+AD_ACCOUNT_THROTTLE = (613, 1487742)
+"""Too many calls from this ad account (third party); 613 alone names no budget."""
+
+MAX_REMEMBERED_OBJECTS = 50_000
+MAX_REMEMBERED_APPS = 1_000
 
 T = TypeVar("T")
 
@@ -38,68 +62,147 @@ _PLATFORM_USAGE = TypeAdapter(PlatformUsage)
 _AD_ACCOUNT_USAGE = TypeAdapter(AdAccountUsage)
 
 
-def scope_of(credential: Credential, object_id: str, settings: MetaSettings) -> QuotaScope:
-    """Give the budget that one read of the object costs."""
-    if object_id.startswith(AD_ACCOUNT_PREFIX):
-        return business_scope("ads_management", object_id, settings)
-    return platform_scope(credential, settings)
+class Budgets:
+    """Meta's budgets as the settings and the answers so far tell them.
 
-
-def platform_scope(credential: Credential, settings: MetaSettings) -> QuotaScope:
-    """Give the budget of the app (app's own token) or of the user in the app.
-
-    The user is told apart by a digest of the token, since nothing else is known here; a refreshed token starts a new
-    budget in our books until the next usage header corrects it.
+    What answers told (an app's tier, an object's ad account) is remembered in this process only: each replica learns it
+    by itself, and forgets the longest unused. Until it has, the limiter goes by the limit that others have read.
     """
-    app = credential.app_id or "unknown"
-    own_token = "|" in credential.access_token  # an app's token is literally `<app id>|<app secret>`
-    digest = hashlib.sha256(credential.access_token.encode()).hexdigest()[:16]
-    return QuotaScope(
-        platform=PlatformName.META,
-        name="app" if own_token else "user",
-        subject=app if own_token else f"{app}:{digest}",
-        limit_units=settings.platform_units_per_hour,
-        window_seconds=HOUR_SECONDS,
-    )
 
+    def __init__(self, settings: MetaSettings) -> None:
+        self._settings = settings
+        self._tiers: OrderedDict[str, str] = OrderedDict()
+        self._accounts: OrderedDict[str, str] = OrderedDict()
 
-def business_scope(kind: str, subject: str, settings: MetaSettings) -> QuotaScope:
-    """Give a business-use-case budget; ad accounts go without `act_`, as the usage header writes them (third party)."""
-    return QuotaScope(
-        platform=PlatformName.META,
-        name=kind,
-        subject=subject.removeprefix(AD_ACCOUNT_PREFIX),
-        limit_units=settings.ads_management_units_per_hour,
-        window_seconds=BUSINESS_WINDOW_SECONDS.get(kind, HOUR_SECONDS),
-    )
+    def uses(self, credential: Credential, calls: Sequence[PlannedCall]) -> list[QuotaUse]:
+        """Add up one unit per call in the budget that it costs, and name the app's, which a throttle can close."""
+        units: dict[QuotaScope, int] = {}
+        for call in calls:
+            scope = self._cost_of(credential, call)
+            units[scope] = units.get(scope, 0) + 1
+        app = self._app_scope(credential)
+        if app is not None:
+            units.setdefault(app, 0)
+        return [QuotaUse(scope, count) for scope, count in units.items()]
 
+    def readings(
+        self, headers: Mapping[str, str], credential: Credential, call: PlannedCall | None
+    ) -> list[UsageReading]:
+        """Read the usage headers of one answer or batch item, names in lower case. What cannot be read is skipped.
 
-def usage_readings(
-    headers: Mapping[str, str], credential: Credential, object_id: str | None, settings: MetaSettings
-) -> list[UsageReading]:
-    """Read the usage headers of one answer or batch item, names in lower case. What cannot be read is skipped.
+        `call` is None for the outer answer of a batch.
+        """
+        readings: list[UsageReading] = []
+        business = _read(BUSINESS_USAGE, headers.get("x-business-use-case-usage")) or {}
+        account = _read(_AD_ACCOUNT_USAGE, headers.get("x-ad-account-usage"))
+        self._learn(credential, call, business, account)
+        app_usage = _read(_PLATFORM_USAGE, headers.get("x-app-usage"))
+        if app_usage is not None:
+            readings.append(_reading(self._token_scope(credential), _highest(app_usage)))
+        for subject, entries in business.items():
+            for entry in entries:
+                scope = self._business_scope(credential, entry.type, subject)
+                readings.append(_reading(scope, _highest(entry), entry.estimated_time_to_regain_access * 60))
+        account_id = self._account_of(call)
+        if account is not None and account_id is not None:
+            # The header does not name its account; the reset only means waiting once the budget is used up.
+            regain = account.reset_time_duration if account.acc_id_util_pct >= 100 else 0.0
+            scope = self._business_scope(credential, ADS_MANAGEMENT, account_id)
+            readings.append(_reading(scope, account.acc_id_util_pct, regain))
+        page = _read(_PLATFORM_USAGE, headers.get("x-page-usage"))
+        if page is not None and call is not None:
+            readings.append(_reading(self._business_scope(credential, "pages", object_id_of(call)), _highest(page)))
+        return readings
 
-    `object_id` is what was read, None for the outer answer of a batch.
-    """
-    readings: list[UsageReading] = []
-    app_usage = _read(_PLATFORM_USAGE, headers.get("x-app-usage"))
-    if app_usage is not None:
-        readings.append(_reading(platform_scope(credential, settings), _highest(app_usage)))
-    business = _read(BUSINESS_USAGE, headers.get("x-business-use-case-usage"))
-    for subject, entries in (business or {}).items():
-        for entry in entries:
-            highest = max(entry.call_count, entry.total_time, entry.total_cputime)
-            minutes = entry.estimated_time_to_regain_access
-            readings.append(_reading(business_scope(entry.type, subject, settings), highest, minutes * 60))
-    account = _read(_AD_ACCOUNT_USAGE, headers.get("x-ad-account-usage"))
-    if account is not None and object_id is not None and object_id.startswith(AD_ACCOUNT_PREFIX):
-        # The header does not name its account; the reset only means waiting once the budget is used up.
-        regain = account.reset_time_duration if account.acc_id_util_pct >= 100 else 0.0
-        readings.append(_reading(scope_of(credential, object_id, settings), account.acc_id_util_pct, regain))
-    page = _read(_PLATFORM_USAGE, headers.get("x-page-usage"))
-    if page is not None and object_id is not None:
-        readings.append(_reading(business_scope("pages", object_id, settings), _highest(page)))
-    return readings
+    def closed_by(
+        self,
+        error: GraphError | None,
+        credential: Credential,
+        call: PlannedCall | None,
+        readings: Sequence[UsageReading],
+    ) -> QuotaScope | None:
+        """Give the budget that a throttle says is used up: by its code, and by the headers that came with it.
+
+        None when that is not known: then closing any would be a guess that silences others.
+        """
+        code = error.code if error is not None else None
+        if error is None or code is None:
+            return None
+        if code in APP_THROTTLES:
+            return self._app_scope(credential)
+        if code in TOKEN_THROTTLES:
+            return self._token_scope(credential)
+        kind = ADS_MANAGEMENT if (code, error.error_subcode) == AD_ACCOUNT_THROTTLE else BUSINESS_THROTTLES.get(code)
+        if kind is None:
+            return None
+        shown = [reading for reading in readings if reading.scope.name == kind]
+        if shown:
+            return max(shown, key=lambda reading: (reading.regain_after_seconds, reading.used_fraction)).scope
+        account_id = self._account_of(call) if kind in ADS_KINDS else None
+        return self._business_scope(credential, kind, account_id) if account_id is not None else None
+
+    def _cost_of(self, credential: Credential, call: PlannedCall) -> QuotaScope:
+        account_id = self._account_of(call)
+        if account_id is not None:
+            return self._business_scope(credential, ADS_MANAGEMENT, account_id)
+        return self._token_scope(credential)
+
+    def _account_of(self, call: PlannedCall | None) -> str | None:
+        """Give the ad account whose budget the read costs: Meta's own word is worth more than the caller's."""
+        if call is None:
+            return None
+        learned = _recall(self._accounts, object_id_of(call))
+        return learned if learned is not None else account_id_of(call)
+
+    def _learn(
+        self,
+        credential: Credential,
+        call: PlannedCall | None,
+        business: Mapping[str, Sequence[BusinessUsage]],
+        account: AdAccountUsage | None,
+    ) -> None:
+        entries = [(subject, entry) for subject, found in business.items() for entry in found]
+        shown = [entry.ads_api_access_tier for _, entry in entries]
+        tiers = {tier for tier in (*shown, account.ads_api_access_tier if account else None) if tier is not None}
+        if len(tiers) == 1 and credential.app_id is not None:
+            _remember(self._tiers, credential.app_id, tiers.pop(), MAX_REMEMBERED_APPS)
+        subjects = {subject for subject, entry in entries if entry.type in ADS_KINDS}
+        # `me` is someone else for every token; a post `<page>_<post>` is under no ad account.
+        if len(subjects) == 1 and call is not None and object_id_of(call).isdecimal():
+            _remember(self._accounts, object_id_of(call), subjects.pop(), MAX_REMEMBERED_OBJECTS)
+
+    def _app_scope(self, credential: Credential) -> QuotaScope | None:
+        """Give the budget of all the app's calls together; None where the app is not known."""
+        return self._platform_scope("app", credential.app_id) if credential.app_id is not None else None
+
+    def _token_scope(self, credential: Credential) -> QuotaScope:
+        """Give the budget of the app (app's own token) or of the user in the app.
+
+        The user is told apart by a digest of the token, since nothing else is known here; a refreshed token starts a
+        new budget in our books until the next usage header corrects it.
+        """
+        app = credential.app_id or "unknown"
+        if "|" in credential.access_token:  # an app's token is literally `<app id>|<app secret>`
+            return self._platform_scope("app", app)
+        digest = hashlib.sha256(credential.access_token.encode()).hexdigest()[:16]
+        return self._platform_scope("user", f"{app}:{digest}")
+
+    def _platform_scope(self, name: str, subject: str) -> QuotaScope:
+        return QuotaScope(PlatformName.META, name, subject, self._settings.platform_units_per_hour, HOUR_SECONDS)
+
+    def _business_scope(self, credential: Credential, kind: str, subject: str) -> QuotaScope:
+        """Give a business budget; ad accounts go without `act_`, as the usage header writes them (third party)."""
+        full = credential.app_id is not None and _recall(self._tiers, credential.app_id) == FULL_ACCESS
+        units = self._settings.ads_management_units_per_hour
+        if full and kind == ADS_MANAGEMENT:
+            units = max(units, self._settings.ads_management_full_units_per_hour)
+        return QuotaScope(
+            platform=PlatformName.META,
+            name=kind,
+            subject=subject.removeprefix("act_"),
+            limit_units=units,
+            window_seconds=BUSINESS_WINDOW_SECONDS.get(kind, HOUR_SECONDS),
+        )
 
 
 def highest_per_scope(readings: Iterable[UsageReading]) -> tuple[UsageReading, ...]:
@@ -118,7 +221,26 @@ def highest_per_scope(readings: Iterable[UsageReading]) -> tuple[UsageReading, .
     return tuple(highest.values())
 
 
-def _highest(usage: PlatformUsage) -> float:
+def wait_told(readings: Iterable[UsageReading], scope: QuotaScope | None) -> float:
+    """Give the longest wait that the headers tell: of the budget that is used up, of any where that is not known."""
+    said = [reading.regain_after_seconds for reading in readings if scope is None or reading.scope == scope]
+    return max(said, default=0.0)
+
+
+def _remember(memory: OrderedDict[str, str], key: str, value: str, size: int) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > size:
+        memory.popitem(last=False)
+
+
+def _recall(memory: OrderedDict[str, str], key: str) -> str | None:
+    if key in memory:
+        memory.move_to_end(key)
+    return memory.get(key)
+
+
+def _highest(usage: PlatformUsage | BusinessUsage) -> float:
     return max(usage.call_count, usage.total_time, usage.total_cputime)
 
 

@@ -10,7 +10,8 @@ from libs.platforms.base import Credential
 
 class MetaSettings(BaseSettings):
     """Variables `META_*`. Meta publishes its budgets as formulae over numbers that only it knows (daily users, active
-    ads), so their size is set here; the usage headers of every answer correct what the limiter believes.
+    ads), so their size is set here. The usage headers of every answer tell the limiter what was used, and which
+    tier the app has.
     """
 
     model_config = SettingsConfigDict(env_prefix="META_", frozen=True, extra="ignore")
@@ -27,8 +28,11 @@ class MetaSettings(BaseSettings):
     """Calls per hour of one app with one user's token. For app tokens: 200 x daily users; for user tokens Meta keeps
     the number to itself. The default stands for 100 daily users. Source: "Graph API rate limiting", read 2026-11."""
     ads_management_units_per_hour: int = Field(default=300, ge=1)
-    """Calls per hour on one ad account: 300 + 40 x active ads with limited access, 100,000 + 40 x active ads with full
-    access; the default is the smallest. Source: "Graph API rate limiting", read 2026-11."""
+    """Calls per hour on one ad account of an app with limited access: 300 + 40 x active ads; the default is the
+    smallest. It holds until an answer's headers name the app's tier. Source: "Graph API rate limiting", read 2026-11.
+    """
+    ads_management_full_units_per_hour: int = Field(default=100_000, ge=1)
+    """The same with full access, which the headers call `standard_access`: 100,000 + 40 x active ads."""
 
     throttle_wait_seconds: float = Field(default=120.0, gt=0, le=86_400)
     """Wait after a throttle that does not say when access comes back. No number is documented; others' clients wait two

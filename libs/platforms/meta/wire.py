@@ -1,5 +1,7 @@
 """Meta's JSON: pydantic models of what is read from its answers. Unknown keys are ignored, as Meta adds some."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 
@@ -28,13 +30,6 @@ class GraphErrorAnswer(_Wire):
     error: GraphError
 
 
-class BatchHeader(_Wire):
-    """One header of a batch item."""
-
-    name: str
-    value: str
-
-
 class BatchItem(_Wire):
     """One element of a batch answer; `body` is JSON text, to be parsed a second time.
 
@@ -42,11 +37,12 @@ class BatchItem(_Wire):
     """
 
     code: int
-    headers: tuple[BatchHeader, ...] | None = None
+    headers: Any = None
+    """A list of `{"name", "value"}`. Not checked here: an answer is worth more than the notes on it."""
     body: str | None = None
 
 
-BATCH_ANSWER: TypeAdapter[tuple[BatchItem | None, ...]] = TypeAdapter(tuple[BatchItem | None, ...])
+BATCH_ITEM: TypeAdapter[BatchItem | None] = TypeAdapter(BatchItem | None)
 
 
 class PlatformUsage(_Wire):
@@ -65,6 +61,8 @@ class BusinessUsage(_Wire):
     total_time: float = 0
     total_cputime: float = 0
     estimated_time_to_regain_access: float = 0
+    ads_api_access_tier: str | None = None
+    """Only with the kinds `ads_insights` and `ads_management`."""
 
 
 BUSINESS_USAGE: TypeAdapter[dict[str, tuple[BusinessUsage, ...]]] = TypeAdapter(dict[str, tuple[BusinessUsage, ...]])
@@ -75,6 +73,7 @@ class AdAccountUsage(_Wire):
 
     acc_id_util_pct: float = 0
     reset_time_duration: float = 0
+    ads_api_access_tier: str | None = None
 
 
 class TokenError(_Wire):

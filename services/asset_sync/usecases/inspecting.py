@@ -6,7 +6,7 @@ from typing import Final
 
 from libs.events.problem import Problem, ProblemError, ProblemItem, problem
 from libs.platforms.base import Credential, Platform, TokenFacts
-from libs.platforms.errors import Blocked, ContractBroken, Permanent, PlatformError, RateLimited
+from libs.platforms.errors import Blocked, ContractBroken, Misconfigured, Permanent, PlatformError, RateLimited
 from services.asset_sync.models import KnownToken
 
 RETRY_AFTER_SECONDS: Final = 10
@@ -74,7 +74,7 @@ def _refusal(platform: Platform, error: PlatformError) -> ProblemError:
         return _no_answer(platform, min(LONGEST_RETRY_SECONDS, max(1, round(error.retry_after_seconds))))
     if isinstance(error, ContractBroken):
         return _nonsense(platform)
-    if isinstance(error, Blocked):
+    if isinstance(error, Blocked) and not isinstance(error, Misconfigured):
         return ProblemError(_refused(platform, f"refuses the token: {error.message}"))
     if isinstance(error, Permanent):
         item = ProblemItem(where="/app_id", what=error.message, how="name an app whose secret is configured here")

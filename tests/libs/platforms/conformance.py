@@ -10,10 +10,13 @@ from libs.platforms.base import Batching, Credential, InvalidParams, ItemDone, I
 from libs.platforms.errors import (
     AuthExpired,
     AuthRevoked,
+    Blocked,
     ContractBroken,
+    Misconfigured,
     OutcomeUnknown,
     PlatformError,
     RateLimited,
+    Rejected,
     Retryable,
     Unavailable,
 )
@@ -21,6 +24,10 @@ from libs.platforms.errors import (
 Handler = Callable[[httpx.Request], httpx.Response]
 TOKEN = "conformance-token-that-must-stay-secret"
 APP_SECRET = "conformance-app-secret-that-must-stay-secret"
+
+
+def always(response: httpx.Response) -> Handler:
+    return lambda _: response
 
 
 class BatchingConformance:
@@ -56,6 +63,22 @@ class BatchingConformance:
 
     def is_answer_to(self, call: PlannedCall, done: ItemDone) -> bool:
         """Tell whether the answer belongs to the read."""
+        raise NotImplementedError
+
+    def answer_with_first_odd(self, request: httpx.Request) -> httpx.Response:
+        """Answer like `answer_of`, but with a first answer of a shape that the platform does not document."""
+        raise NotImplementedError
+
+    def answer_with_first_refused_as_unreadable(self, request: httpx.Request) -> httpx.Response:
+        """Answer like `answer_of`, but refuse the first read for how it is written."""
+        raise NotImplementedError
+
+    def throttles_of_unknown_budgets(self) -> Sequence[httpx.Response]:
+        """Refuse the whole call, each time for a budget that the answer does not name."""
+        raise NotImplementedError
+
+    def refusals_of_our_settings(self) -> Sequence[httpx.Response]:
+        """Refuse the whole call, each time for what an operator set wrong."""
         raise NotImplementedError
 
     def refusal(self, error: type[PlatformError]) -> httpx.Response:
@@ -96,7 +119,7 @@ class BatchingConformance:
             assert self.is_answer_to(call, item)
 
     async def test_an_answer_of_the_wrong_length_is_trusted_for_no_item(self) -> None:
-        assert isinstance(await self.failure(self.answer_short_by_one), ContractBroken)
+        assert isinstance(await self.failure(self.answer_short_by_one), OutcomeUnknown)
 
     async def test_an_item_that_was_not_done_can_be_tried_again_and_the_others_count(self) -> None:
         batching = self.batching(self.answer_with_first_not_done)
@@ -105,6 +128,39 @@ class BatchingConformance:
         assert isinstance(first, ItemFailed)
         assert isinstance(first.error, Retryable)
         assert all(isinstance(item, ItemDone) for item in others)
+
+    async def test_an_odd_item_breaks_the_contract_alone(self) -> None:
+        batching = self.batching(self.answer_with_first_odd)
+        first, *others = (await batching.execute(self.credential(), self.calls(batching, 3))).items
+        assert isinstance(first, ItemFailed)
+        assert isinstance(first.error, ContractBroken)
+        assert all(isinstance(item, ItemDone) for item in others)
+
+    async def test_a_read_that_cannot_be_understood_blames_no_token(self) -> None:
+        batching = self.batching(self.answer_with_first_refused_as_unreadable)
+        first, *others = (await batching.execute(self.credential(), self.calls(batching, 3))).items
+        assert isinstance(first, ItemFailed)
+        assert isinstance(first.error, Rejected)
+        assert all(isinstance(item, ItemDone) for item in others)
+
+    async def test_a_throttle_closes_no_budget_that_it_does_not_name(self) -> None:
+        for response in self.throttles_of_unknown_budgets():
+            raised = await self.failure(always(response))
+            assert isinstance(raised, RateLimited)
+            assert raised.scope is None
+
+    async def test_a_throttle_closes_only_what_its_reads_ask_for(self) -> None:
+        raised = await self.failure(lambda _: self.refusal(RateLimited))
+        assert isinstance(raised, RateLimited)
+        batching = self.batching(self.answer_of)
+        uses = batching.quota_uses(self.credential(), self.calls(batching, 1))
+        assert raised.scope in {use.scope for use in uses}
+
+    async def test_wrong_settings_of_ours_are_not_the_requests_fault(self) -> None:
+        for response in self.refusals_of_our_settings():
+            raised = await self.failure(always(response))
+            assert isinstance(raised, Misconfigured)
+            assert isinstance(raised, Blocked)
 
     async def test_more_than_the_largest_batch_is_never_sent(self) -> None:
         def handler(request: httpx.Request) -> httpx.Response:

@@ -14,6 +14,7 @@ from libs.platforms.errors import (
     AuthExpired,
     AuthRevoked,
     ContractBroken,
+    Misconfigured,
     PermissionMissing,
     PlatformError,
     RateLimited,
@@ -25,6 +26,7 @@ from libs.platforms.meta.settings import MetaSettings
 from tests.libs.platforms.conformance import APP_SECRET, TOKEN, BatchingConformance, Handler
 
 ANSWERS = Path(__file__).parent / "answers"
+NO_PROOF = "API calls from the server require an appsecret_proof"
 SETTINGS = MetaSettings(graph_url="https://graph.facebook.com", throttle_wait_seconds=77)
 
 
@@ -80,6 +82,12 @@ class TestMetaBatching(BatchingConformance):
             ("get_object", {"object_id": "1", "fields": ["access_token"]}),
             ("get_object", {"object_id": "1", "fields": ["accounts{id,access_token}"]}),
             ("get_object", {"object_id": "1", "fields": fields, "metadata": 1}),
+            ("get_object", {"object_id": "1", "fields": fields, "account_id": "x"}),
+            ("get_object", {"object_id": "1", "fields": fields, "account_id": 5}),
+            ("get_object", {"object_id": "act_1", "fields": fields, "account_id": "1"}),
+            ("get_object", {"object_id": "me", "fields": fields, "account_id": "1"}),
+            ("get_ad_accounts", {"fields": fields, "after": "a&access_token=x"}),
+            ("get_ad_accounts", {"fields": fields, "after": 1}),
             ("get_ad_accounts", {"fields": fields, "limit": 0}),
             ("get_ad_accounts", {"fields": fields, "limit": True}),
             ("get_ad_accounts", {"fields": fields, "a/b~c": 1}),
@@ -93,6 +101,21 @@ class TestMetaBatching(BatchingConformance):
 
     def answer_with_first_not_done(self, request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=[None, *answers(request)[1:]])
+
+    def answer_with_first_odd(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=[{"code": 200, "body": {"id": "1000"}}, *answers(request)[1:]])
+
+    def answer_with_first_refused_as_unreadable(self, request: httpx.Request) -> httpx.Response:
+        message = 'Syntax error "Expected end of string instead of "."." at character 2: id.foo'
+        return httpx.Response(200, json=[item(graph_error(2500, None, message), 400), *answers(request)[1:]])
+
+    def throttles_of_unknown_budgets(self) -> Sequence[httpx.Response]:
+        return [httpx.Response(400, json=graph_error(code)) for code in (613, 80004, 80001, 80002, 80014, 368)]
+
+    def refusals_of_our_settings(self) -> Sequence[httpx.Response]:
+        words = ("Invalid appsecret_proof provided in the API argument", f"{NO_PROOF} argument")
+        errors = [graph_error(100, None, message, type="GraphMethodException") for message in words]
+        return [httpx.Response(400, json=error) for error in (*errors, graph_error(2635))]
 
     def is_answer_to(self, call: PlannedCall, done: ItemDone) -> bool:
         return bool(done.body["id"] == call.params["object_id"] and done.http_status == 200)
@@ -187,7 +210,7 @@ async def test_usage_headers_of_the_outer_answer_count_too() -> None:
     assert [reading.used_fraction for reading in outcome.usage] == [0.91]
 
 
-def test_an_ad_account_costs_its_own_budget_and_everything_else_the_tokens() -> None:
+def test_an_ad_account_costs_its_own_budget_and_everything_else_the_tokens_and_all_ask_for_the_apps() -> None:
     batching = build(lambda _: httpx.Response(500))
     calls = [
         batching.plan("get_object", {"object_id": each, "fields": ["id"]})
@@ -198,6 +221,7 @@ def test_an_ad_account_costs_its_own_budget_and_everything_else_the_tokens() -> 
         ("ads_management", "1", 2),
         ("ads_management", "2", 1),
         ("user", "4711", 3),
+        ("app", "4711", 0),
     }
     (own,) = batching.quota_uses(Credential("4711|secret", "4711"), calls[3:4])
     assert (own.scope.name, own.scope.subject) == ("app", "4711")
@@ -243,7 +267,8 @@ def test_an_ad_account_costs_its_own_budget_and_everything_else_the_tokens() -> 
         (190, 492, 400, PermissionMissing),
         (506, None, 400, Rejected),
         (960, None, 500, Unavailable),
-        (2635, None, 400, Rejected),
+        (2500, None, 400, Rejected),
+        (2635, None, 400, Misconfigured),
         (1609005, None, 400, Rejected),
         (424242, None, 400, Rejected),
         (424242, None, 403, PermissionMissing),
@@ -293,7 +318,7 @@ async def test_too_many_items_are_refused_with_an_object_and_status_200() -> Non
         await run(answer)
 
 
-@pytest.mark.parametrize("answer", [{"success": False}, {}, {"error": "text"}, [item({"id": "1"}), "text"], [[], []]])
+@pytest.mark.parametrize("answer", [{"success": False}, {}, {"error": "text"}])
 async def test_json_of_another_shape_breaks_the_contract(answer: Any) -> None:
     with pytest.raises(ContractBroken):
         await run(answer)
@@ -303,10 +328,6 @@ async def test_plain_words_with_status_200_can_be_tried_again() -> None:
     batching = build(lambda _: httpx.Response(200, text="Service Unavailable"))
     with pytest.raises(Unavailable):
         await batching.execute(Credential(TOKEN), [batching.plan("get_ad_accounts", {"fields": ["id"]})])
-
-
-async def test_an_item_that_only_holds_an_error_failed_whatever_its_code_says() -> None:
-    assert type(await first_error(item(graph_error(190, 463), 200))) is AuthExpired
 
 
 async def test_an_object_may_have_a_field_called_error() -> None:
