@@ -11,13 +11,13 @@ from uuid import UUID
 
 from libs.events.assets_connections import SealedSecret
 from libs.platforms.base import Batching, BatchOutcome, Credential, ItemDone, PlannedCall
-from libs.platforms.errors import AuthExpired, AuthRevoked, OutcomeUnknown, PlatformError, RateLimited
+from libs.platforms.errors import AuthExpired, AuthRevoked, Misconfigured, OutcomeUnknown, PlatformError, RateLimited
 from libs.quota.lanes import lane_of
 from libs.quota.limiter import Granted, Limiter
 from libs.security.sealing import KeyRing, SealError, connection_aad
 from libs.vocabulary import QuotaScope, UsageReading
 from services.batcher.models import Batch, Completed, ConnectionRow, Hold, QueuedCall, Report, Verdict
-from services.batcher.usecases.settling import Limits, verdict_of
+from services.batcher.usecases.settling import Limits, verdict_of, verdict_of_whole_call
 
 LONGEST_QUOTA_WAIT_SECONDS: Final = 300.0
 """Asking the limiter again costs little, and its books may have been put right meanwhile."""
@@ -56,25 +56,29 @@ async def call_platform(batch: Batch, sending: Sending) -> Report:
     if not granted:
         return Report(held, started_at, _ms_since(started), "quota_spent")
     planned = [_planned(call) for call in granted]
-    uses = tuple(sending.batching.quota_uses(credential, planned))
+    uses = tuple(use for use in sending.batching.quota_uses(credential, planned) if use.units)
     outcome = await _execute(batch, credential, planned, sending)
     if isinstance(outcome, PlatformError):
         errors: list[PlatformError] = [outcome]
-        verdicts: dict[UUID, Verdict] = {
-            call.call_id: verdict_of(outcome, connection.version, sending.limits) for call in granted
-        }
+        verdict = verdict_of_whole_call(outcome, connection.version, sending.limits)
+        verdicts: dict[UUID, Verdict] = dict.fromkeys((call.call_id for call in granted), verdict)
+        refused = isinstance(outcome, AuthExpired | AuthRevoked)
         usage: tuple[UsageReading, ...] = ()
         http_calls, word = 1, outcome.code
     else:
         errors = [item.error for item in outcome.items if not isinstance(item, ItemDone)]
+        token_works = len(errors) < len(outcome.items)
         verdicts = {
             call.call_id: Completed(item.http_status, item.body)
             if isinstance(item, ItemDone)
-            else verdict_of(item.error, connection.version, sending.limits)
+            else verdict_of(item.error, connection.version, sending.limits, token_works=token_works)
             for call, item in zip(granted, outcome.items, strict=True)
         }
         usage, http_calls, word = outcome.usage, outcome.http_calls, "answered"
-    refused = any(isinstance(error, AuthExpired | AuthRevoked) for error in errors)
+        # What was answered in the same call proves the token: one odd refusal must not stop the whole connection.
+        refused = not token_works and any(isinstance(error, AuthExpired | AuthRevoked) for error in errors)
+    for words in sorted({str(error) for error in errors if isinstance(error, Misconfigured)}):
+        _log.error("the platform refuses our own settings: %s", words)
     return Report(
         verdicts={**held, **verdicts},
         started_at=started_at,

@@ -9,6 +9,7 @@ from uuid import UUID
 from libs.platforms.errors import (
     AuthExpired,
     AuthRevoked,
+    Misconfigured,
     OutcomeUnknown,
     PlatformError,
     RateLimited,
@@ -75,16 +76,34 @@ class Settled:
     """Asks that ended."""
 
 
-def verdict_of(error: PlatformError, connection_version: int, limits: Limits) -> Verdict:
-    """Decide what becomes of a read after this error. Reads only: an unknown outcome is simply read again."""
+def verdict_of(error: PlatformError, connection_version: int, limits: Limits, *, token_works: bool = False) -> Verdict:
+    """Decide what becomes of a read after this error. Reads only: an unknown outcome is simply read again.
+
+    `token_works`: the same call had answers, so an error that blames the token is no reason to wait for a newer one.
+    """
     if isinstance(error, RateLimited):
         return Hold("quota", error.retry_after_seconds, str(error))
     if isinstance(error, Retryable | OutcomeUnknown):
         return TryAgain(error)
     if isinstance(error, AuthExpired | AuthRevoked):
+        if token_works:
+            return TryAgain(error)
         # asset_sync may have renewed the token already: only a newer state of the connection helps.
         return Hold("connection", limits.token_wait_seconds, str(error), newer_than_version=connection_version)
+    if isinstance(error, Misconfigured):
+        # Until an operator has mended the settings; the ask ends by its own time, not by ours.
+        return Hold("retry", limits.token_wait_seconds, str(error))
     return Failed(error.code, error.message, error.platform_code)
+
+
+def verdict_of_whole_call(error: PlatformError, connection_version: int, limits: Limits) -> Verdict:
+    """Decide what becomes of every read of a call that failed as a whole.
+
+    The batcher packed it, so a refusal proves nothing against any one of them: they are tried a few times, at the end
+    each in a batch of its own.
+    """
+    verdict = verdict_of(error, connection_version, limits)
+    return TryAgain(error) if isinstance(verdict, Failed) else verdict
 
 
 async def settle(
@@ -119,6 +138,8 @@ async def record(conn: Connection, batch: Batch, report: Report, limits: Limits)
     if report.refused_version is not None:
         await connection_store.mark_refused(conn, connection.connection_id, report.refused_version)
     settled = await settle(conn, batch.calls, report.verdicts, limits)
+    # A newer state may have arrived while the call was under way: then nothing else would wake what waits for it.
+    await connection_store.wake(conn, [connection.connection_id])
     units = sum(use.units for use in report.uses)
     if report.http_calls or units:
         await history.add_to_ledger(conn, report.uses, report.usage)

@@ -66,6 +66,26 @@ async def test_200_asks_for_as_few_objects_as_there_are_cost_one_unit_each(
     assert readings, "the items' own headers tell how much is used"
 
 
+async def test_a_campaigns_reads_cost_its_ad_accounts_budget_once_an_answer_or_the_caller_named_it(
+    bench: Bench, sandbox: SandboxProcess
+) -> None:
+    account = str(sandbox.accounts("ad_account")[0]["id"]).removeprefix("act_")
+    one, other = campaigns(sandbox, 2)
+    await bench.connect(token=sandbox.token(TOKEN_ID))
+    spent = "SELECT scope, subject, sum(units)::int AS units FROM quota_ledger WHERE units > 0 GROUP BY 1, 2 ORDER BY 1"
+    await bench.ask(one, max_wait_seconds=0)
+    await bench.work()
+    assert [row["scope"] for row in await bench.fetch(spent)] == ["user"]
+    await bench.ask(one, params={"object_id": one, "fields": ["name"]}, max_wait_seconds=0)
+    named = {"object_id": other, "fields": ["name"], "account_id": f"act_{account}"}
+    await bench.ask(other, params=named, max_wait_seconds=0)
+    await bench.work()
+    ads, user = await bench.fetch(spent)
+    assert tuple(ads.values()) == ("ads_management", account, 2)
+    assert (user["scope"], user["units"]) == ("user", 1)
+    assert await bench.statuses() == {"completed": 3}
+
+
 @pytest.mark.parametrize(
     ("kind", "args"),
     [
