@@ -6,6 +6,7 @@ offset. A rate is counted from the end of the first batch, so that joining a gro
 """
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import Sequence
@@ -182,6 +183,7 @@ async def ours(dsn: str, bootstrap: str, topic: str, records: int) -> float:
         group_id=f"ours-{time.time_ns()}",
         declarations=lookup(declared),
     )
+    gc.freeze()  # as libs.runtime does once a service is built
     stop = asyncio.Event()
     task = asyncio.create_task(consumer.run(stop))
     await watch.done.wait()

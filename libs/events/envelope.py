@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -147,13 +148,15 @@ def _texts(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, str]:
     for name, value in headers:
         if value is None:
             raise Undecodable(f"header {name[:64]} is null")
-        total += len(name) + len(value)
+        size = len(value)
+        total += len(name) + size
         try:
             text = value.decode()
         except UnicodeDecodeError:
             raise Undecodable(f"header {name[:64]} is not UTF-8") from None
         if name[:3] == "ce_" or name in ("content-type", "traceparent"):
-            _check_attribute(name, text, len(value))
+            if not text or size > MAX_HEADER_BYTES or not text.isprintable():  # seldom; a call each would cost a third
+                _check_attribute(name, text, size)
             if name in texts:
                 raise Undecodable(f"header {name[:64]} is there twice")
             texts[name] = text
@@ -203,6 +206,7 @@ def _aware(moment: datetime) -> datetime:
     return moment
 
 
+@lru_cache(maxsize=4_096)
 def _org_id(text: str | None) -> UUID | None:
     if text is None:
         return None

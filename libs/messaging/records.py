@@ -32,7 +32,7 @@ class RawRecord(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: one is made per record, and freezing doubles its price
 class Incoming:
     """A record that was read. One of three: a message with its route, a dead letter with its reason, or unwanted."""
 
