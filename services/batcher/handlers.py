@@ -13,6 +13,7 @@ from uuid import UUID
 from libs.events.assets_connections import Connection as ConnectionState
 from libs.events.ingest_accepted import ApiRequestAccepted
 from libs.jobs import Job
+from libs.messaging.inbox import prune_inbox
 from libs.messaging.messages import Message, Route
 from libs.platforms.base import Platform
 from libs.postgres import Connection, Database, is_available_error
@@ -30,11 +31,12 @@ from services.batcher.usecases.claiming import claim_batch
 from services.batcher.usecases.operating import (
     PRUNE_AT_ONCE,
     PRUNE_NAMES,
+    drop_partitions,
     find_flushable,
     flush_connection,
+    make_partitions,
     measure,
     prune,
-    turn_partitions,
 )
 from services.batcher.usecases.settling import Limits, Settled, record
 
@@ -126,7 +128,7 @@ async def on_due_calls(deps: Deps) -> int:
 
 
 def jobs(deps: Deps) -> tuple[Job, ...]:
-    """Give what the clock starts: a flush per platform on its own schedule, and the daily pruning."""
+    """Give what the clock starts: a flush per platform on its own schedule, and what is forgotten once a day."""
     flushes = tuple(
         Job(
             name=f"flush_{name.value}",
@@ -140,7 +142,7 @@ def jobs(deps: Deps) -> tuple[Job, ...]:
     every_day = Job(
         name="prune", run=partial(daily_prune, deps.retention_seconds), cron="40 2 * * *", time_limit_seconds=1_800
     )
-    return (*flushes, every_day)
+    return (*flushes, every_day, Job(name="prune_inbox", run=prune_inbox, cron="50 2 * * *"))
 
 
 async def every_flush_interval(platform: PlatformName, database: Database) -> dict[str, int]:
@@ -164,7 +166,10 @@ async def daily_prune(retention_seconds: float, database: Database) -> dict[str,
                 deleted = await prune(conn, name, retention_seconds)
             counts[name] += deleted
     async with database.transaction() as conn:
-        return counts | await turn_partitions(conn, retention_seconds)
+        counts["partitions_made"] = await make_partitions(conn)
+    async with database.transaction() as conn:
+        counts["partitions_dropped"] = await drop_partitions(conn, retention_seconds)
+    return counts
 
 
 async def on_measure(deps: Deps) -> int:

@@ -139,16 +139,23 @@ CREATE FUNCTION make_history_partitions(months_ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
 DECLARE
     parent text;
+    at_column text;
+    child text;
     month timestamptz;
     made integer := 0;
 BEGIN
-    FOREACH parent IN ARRAY ARRAY['batch_execution_log', 'quota_ledger'] LOOP
+    FOR parent, at_column IN VALUES ('batch_execution_log', 'started_at'), ('quota_ledger', 'recorded_at') LOOP
         FOR ahead IN 0..months_ahead LOOP
             month := date_trunc('month', now(), 'UTC') + make_interval(months => ahead);
-            IF to_regclass(parent || to_char(month AT TIME ZONE 'UTC', '"_"YYYYMM')) IS NULL THEN
-                EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
-                    parent || to_char(month AT TIME ZONE 'UTC', '"_"YYYYMM'), parent,
-                    month, month + interval '1 month');
+            child := parent || to_char(month AT TIME ZONE 'UTC', '"_"YYYYMM');
+            IF to_regclass(child) IS NULL THEN
+                -- Made apart and attached, so that rows which came before their month existed can move in from the default.
+                EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', child, parent);
+                EXECUTE format('WITH early AS (DELETE FROM %I WHERE %I >= %L AND %I < %L RETURNING *)'
+                    ' INSERT INTO %I SELECT * FROM early',
+                    parent || '_default', at_column, month, at_column, month + interval '1 month', child);
+                EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                    parent, child, month, month + interval '1 month');
                 made := made + 1;
             END IF;
         END LOOP;
@@ -174,6 +181,8 @@ BEGIN
         EXECUTE format('DROP TABLE %I', old.name);
         dropped := dropped + 1;
     END LOOP;
+    DELETE FROM batch_execution_log_default WHERE started_at < ended_before;
+    DELETE FROM quota_ledger_default WHERE recorded_at < ended_before;
     RETURN dropped;
 END
 $function$;

@@ -110,10 +110,14 @@ async def measure(conn: Connection, platforms: Mapping[PlatformName, Platform]) 
         metrics.PAUSED.labels(platform).set(platform in paused)
 
 
-async def turn_partitions(conn: Connection, older_than_seconds: float) -> dict[str, int]:
-    """Make the history's coming months and drop those that are older than they are kept."""
-    made = await history.make_partitions(conn)
-    return {"partitions_made": made, "partitions_dropped": await history.drop_partitions(conn, older_than_seconds)}
+async def make_partitions(conn: Connection) -> int:
+    """Make the history's coming months; rows that came before their month existed move into it. Gives how many."""
+    return await history.make_partitions(conn)
+
+
+async def drop_partitions(conn: Connection, older_than_seconds: float) -> int:
+    """Drop the history's months that are older than they are kept; give how many."""
+    return await history.drop_partitions(conn, older_than_seconds)
 
 
 async def prune(conn: Connection, name: str, older_than_seconds: float) -> int:

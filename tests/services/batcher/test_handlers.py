@@ -38,8 +38,12 @@ async def test_the_card_names_what_is_read(bench: Bench) -> None:
 
 async def test_every_platform_is_flushed_on_its_own_schedule(bench: Bench) -> None:
     found = {job.name: (job.interval_seconds, job.cron) for job in jobs(bench.deps)}
-    assert found == {"flush_meta": (300, None), "prune": (None, "40 2 * * *")}
-    assert [job.name for job in jobs(replace(bench.deps, enabled=()))] == ["prune"]
+    assert found == {
+        "flush_meta": (300, None),
+        "prune": (None, "40 2 * * *"),
+        "prune_inbox": (None, "50 2 * * *"),
+    }
+    assert [job.name for job in jobs(replace(bench.deps, enabled=()))] == ["prune", "prune_inbox"]
 
 
 async def test_the_scheduled_flush_leaves_alone_what_is_held(bench: Bench) -> None:

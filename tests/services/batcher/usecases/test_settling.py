@@ -232,3 +232,21 @@ def test_calls_of_one_batch_first_wait_alike_and_later_each_on_its_own() -> None
     assert len({delays.before_next(1) for _ in range(20)}) == 1
     assert len({delays.before_next(3) for _ in range(20)}) > 10
     assert 1.0 <= delays.before_next(1) <= 2.0
+
+
+async def test_a_token_renewed_while_its_call_is_under_way_does_not_leave_the_read_waiting(bench: Bench) -> None:
+    await bench.connect()
+    await bench.ask("1", max_wait_seconds=0)
+
+    async def renew() -> None:
+        bench.graph.before = None
+        await bench.connect(version=2, token="token-2")
+
+    def refuse_the_old(_: list[str], token: str) -> httpx.Response | None:
+        error = {"message": "expired", "type": "OAuthException", "code": 190, "error_subcode": 463}
+        return httpx.Response(400, json={"error": error}) if token == "token-1" else None
+
+    bench.graph.before, bench.graph.whole = renew, refuse_the_old
+    await bench.work()
+    assert bench.graph.tokens == ["token-1", "token-2"]
+    assert await bench.statuses() == {"completed": 1}
