@@ -33,6 +33,7 @@ from tests.support.traffic import (
     send_by_http,
     send_by_kafka,
 )
+from tests.support.until import until
 
 pytestmark = pytest.mark.e2e
 
@@ -41,6 +42,8 @@ SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.randrange(1, 2**31)
 KILLS_EACH = max(2, REQUESTS // 2_000)
 SECONDS = max(20.0, REQUESTS / 150)
 """For how long requests flow, and kills with them."""
+SETTLE_SECONDS = 180 + REQUESTS / 20
+"""For how long the last answers may take after the last kill: leases run out, processes start, queues empty."""
 ENDINGS = ("api_request.completed.v1", "api_request.failed.v1")
 
 # Short times, so that what a killed process held comes back within the test; production's are in the settings.
@@ -94,15 +97,25 @@ async def test_killing_every_process_while_requests_flow_loses_nothing_and_ends_
     try:
         await asyncio.gather(chaos.run(), _send_everything(system, organization, history))
         await system.fleet.ready()
-        await listener.until(lambda heard: len(_ended(heard)) >= len(history.asked), 180 + REQUESTS / 20)
+        await listener.until(lambda heard: len(_ended(heard)) >= len(history.asked), SETTLE_SECONDS)
     finally:
         await listener.close()
         say(f"killed {dict(Counter(chaos.killed))}, asked {len(history.asked)}")
+    await until(lambda: _is_settled(system), "every service to settle", SETTLE_SECONDS)
     _check_what_was_published(listener.heard, history)
     await _check_ingest(system, organization, history)
     await _check_batcher(system, organization, history)
     say(await _check_sandbox(system, history))
     await _check_that_nothing_is_left(system)
+
+
+async def _is_settled(system: System) -> bool:
+    """Whether nothing is under way: ingest has read every ending, and every outbox is empty."""
+    open_requests = await system.rows("SELECT 1 FROM ingest.requests WHERE status = 'accepted' LIMIT 1")
+    waiting = [
+        row for schema in SCHEMAS.values() for row in await system.rows(f"SELECT 1 FROM {schema}.outbox LIMIT 1")
+    ]
+    return not open_requests and not waiting
 
 
 async def _send_everything(system: System, organization: Organization, history: History) -> None:
