@@ -117,6 +117,9 @@ _AWAY_BY_WORDS: Final = (
     "underlying connection is closed",
     "released back to the pool",  # what a lent connection says after the server ended it
 )
+_CUT_OFF: Final = "another operation (2) is in progress"
+"""What asyncpg says between the server's farewell and the end of the socket: state 2 is that it reads an error which no
+statement caused. Source: asyncpg 0.32, `protocol/coreproto.pxd`, PROTOCOL_ERROR_CONSUME."""
 
 
 def is_available_error(error: BaseException) -> bool:
@@ -128,6 +131,8 @@ def is_available_error(error: BaseException) -> bool:
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         return False
+    if isinstance(error, asyncpg.InternalClientError):
+        return _CUT_OFF in str(error)
     if isinstance(error, asyncpg.InterfaceError):
         # asyncpg has no class of its own for "the connection went away before this call".
         return any(words in str(error) for words in _AWAY_BY_WORDS)

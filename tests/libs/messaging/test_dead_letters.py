@@ -43,7 +43,8 @@ async def connection(ingest_database: ServiceDatabase) -> AsyncIterator[asyncpg.
 
 async def _keep(connection: asyncpg.Connection, *records: Record) -> list[DeadLetter]:
     await dead_letter_store.keep(connection, "ingest", [(record, "it did not fit") for record in records])
-    return await dead_letters.list_open(connection)
+    # Kept in one transaction, they are of the same moment: only the offset tells which came first.
+    return sorted(await dead_letters.list_open(connection), key=lambda letter: letter.offset)
 
 
 def _routes(handled: list[Message], *, fails: bool = False) -> list[Route]:

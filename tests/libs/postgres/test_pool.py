@@ -90,6 +90,13 @@ async def test_a_connection_ended_by_the_server_counts_as_the_database_being_awa
     assert is_available_error(closed.value)
 
 
+def test_a_connection_that_is_just_being_cut_off_counts_as_the_database_being_away() -> None:
+    cut_off = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+    a_bug_of_ours = asyncpg.InternalClientError("cannot switch to state 12; another operation (12) is in progress")
+    assert is_available_error(cut_off)
+    assert not is_available_error(a_bug_of_ours)
+
+
 @pytest.mark.db
 async def test_errors_that_would_come_again_do_not_count_as_the_database_being_away(
     empty_database: TestDatabase,
