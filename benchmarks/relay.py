@@ -7,6 +7,7 @@ Latency: 1,000 events/s, one per transaction, open loop; from the return of COMM
 """
 
 import asyncio
+import gc
 import json
 import random
 import signal
@@ -289,6 +290,7 @@ def _stop_on_signal() -> asyncio.Event:
 
 def _role(arguments: Sequence[str]) -> None:
     role, dsn, bootstrap, topic = arguments
+    gc.freeze()  # as libs.runtime does once a service is built
     if role == "drain":
         print(uvloop.run(relay_until_empty(dsn, bootstrap)))
     elif role == "gather":

@@ -1,5 +1,6 @@
 """The table of dead letters, and the copies on `<service>.dead_letters`: records as they came, why, where and when."""
 
+import hashlib
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
@@ -34,18 +35,22 @@ class DeadLetter:
 
 
 KEEP: Final = """
-INSERT INTO dead_letters (id, consumer, topic, partition, record_offset, key, value, headers, reason)
+INSERT INTO dead_letters (id, consumer, topic, partition, record_offset, key, value, headers, record_hash, reason)
 SELECT letter.id, $1, letter.topic, letter.partition, letter.record_offset, letter.key, letter.value, letter.headers,
-letter.reason
-FROM unnest($2::uuid[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $7::bytea[], $8::jsonb[], $9::text[])
-    AS letter (id, topic, partition, record_offset, key, value, headers, reason)
-ON CONFLICT (consumer, topic, partition, record_offset) DO NOTHING
+letter.record_hash, letter.reason
+FROM unnest(
+    $2::uuid[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $7::bytea[], $8::jsonb[], $9::bytea[], $10::text[]
+) AS letter (id, topic, partition, record_offset, key, value, headers, record_hash, reason)
+ON CONFLICT (consumer, topic, partition, record_offset, record_hash) DO NOTHING
 RETURNING id
 """
 
 
 async def keep(conn: Connection, consumer: str, letters: Sequence[tuple[RawRecord, str]]) -> int:
-    """Store records with their reasons, and a copy of each in the outbox; one that was stored before is left alone."""
+    """Store records with their reasons, and a copy of each in the outbox; one that was stored before is left alone.
+
+    Stored before means the same bytes at the same place: a topic that was made anew uses its places again.
+    """
     ids = [UUID(new_event_id()) for _ in letters]
     rows = await conn.fetch(
         KEEP,
@@ -57,6 +62,7 @@ async def keep(conn: Connection, consumer: str, letters: Sequence[tuple[RawRecor
         [record.key for record, _ in letters],
         [record.value for record, _ in letters],
         [json.dumps(_encoded(record.headers)) for record, _ in letters],
+        [_hash(record) for record, _ in letters],
         [reason for _, reason in letters],
     )
     new = {row["id"] for row in rows}
@@ -73,6 +79,11 @@ def _encoded(headers: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, str
         (name.replace("\x00", "\ufffd"), None if value is None else b64encode(value).decode())
         for name, value in headers
     ]
+
+
+def _hash(record: RawRecord) -> bytes:
+    content = [("key", record.key), ("value", record.value), *record.headers]
+    return hashlib.sha256(json.dumps(_encoded(content)).encode()).digest()
 
 
 def _copy(consumer: str, letter_id: UUID, record: RawRecord, reason: str) -> RawCopy:

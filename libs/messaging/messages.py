@@ -10,7 +10,7 @@ from libs.postgres import Connection
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One record that fits its contract and was not handled before."""
+    """One record that fits its contract and, unless its route says otherwise, was not handled before."""
 
     envelope: Envelope
     data: Event | None
@@ -37,3 +37,8 @@ class Route:
     topic: str
     events: tuple[type[Event], ...]
     handle: Handler
+    once: bool = True
+    """False: of facts and commands every delivery comes, repeats too, and the handler itself tells what is new.
+
+    For what must be answered even under an id that was seen before.
+    """

@@ -31,22 +31,27 @@ class Processor:
         """Apply records in the given order, which is each partition's; either all of it happens or an error passes.
 
         Of a state topic only the newest version of a key is handed on. An id that comes twice is handled at its
-        first place.
+        first place, but for routes whose handlers look for repeats themselves.
         """
         facts: dict[tuple[str, str], Incoming] = {}
         states: dict[tuple[str, str], Incoming] = {}
+        every: list[Incoming] = []
         dead = []
         for item in incoming:
-            if item.message is None:
+            if item.message is None or item.route is None:
                 if item.reason is not None:
                     dead.append((item.record, item.reason))
             elif self._routing.is_state(item.message.topic):
                 _keep_newest(states, item)
+            elif not item.route.once:
+                every.append(item)
             else:
                 facts.setdefault((item.message.envelope.source, item.message.envelope.id), item)
         if dead:
             await dead_letter_store.keep(conn, self._consumer, dead)
         fresh = await self._fresh(conn, facts, states)
+        if every:
+            fresh = _in_order(incoming, fresh + every)
         for wave in self._waves(fresh):
             for route, messages in wave:
                 await self._call(conn, route, messages)
@@ -104,6 +109,11 @@ def _keep_newest(states: dict[tuple[str, str], Incoming], item: Incoming) -> Non
     if known is None or _version(known) < _version(item):
         states.pop(at, None)  # its place is that of the newer record
         states[at] = item
+
+
+def _in_order(incoming: Sequence[Incoming], some: Sequence[Incoming]) -> list[Incoming]:
+    wanted = {id(item) for item in some}
+    return [item for item in incoming if id(item) in wanted]
 
 
 def _version(item: Incoming) -> int:

@@ -51,6 +51,8 @@ class Routing:
         self._counts: dict[str, int] = {}
         for route in routes:
             topic = self._topics.setdefault(route.topic, declarations(route.topic))
+            if topic.kind == "state" and not route.once:
+                raise ValueError(f"{topic.name} carries state, of which only newer versions are handled")
             self._counts[topic.name] = self._counts.get(topic.name, 0) + 1
             for event in route.events:
                 if event not in topic.events:

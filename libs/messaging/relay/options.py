@@ -20,7 +20,7 @@ class RelayOptions:
     large_bytes: int = 8_388_608
     """Budget of one read for values above store.LARGE_BYTES."""
     at_once: int = 3
-    """Groups of shards that are sent at the same time when there is a backlog."""
+    """Sends in flight; with a backlog each takes a share of the shards."""
     lease_seconds: float = 2.0
     poll_min_seconds: float = 0.001
     poll_max_seconds: float = 0.010

@@ -24,7 +24,6 @@ from libs.telemetry.spans import send_span
 from libs.telemetry.tracing import tracing_is_on
 
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
-_CALM_AT_ONCE: Final = 2
 _MEASURE_SECONDS: Final = 5.0
 _BLOCK_KEY_SECONDS: Final = 30.0
 
@@ -118,11 +117,14 @@ class Session:
     async def _dispatch(
         self, stop: asyncio.Event, group: asyncio.TaskGroup, sending: "set[asyncio.Task[None]]"
     ) -> None:
-        """Read free shards and hand what they hold to a task; sleep a little longer each time nothing waits."""
+        """Read free shards and hand what they hold to a task; sleep a little longer each time nothing waits.
+
+        While as many sends as may be are in flight nothing is read: the next read takes more for the same price.
+        """
         nap = self._options.poll_min_seconds
         while not stop.is_set() and not self._broken:
             self._knowledge.alive_at = time.monotonic()
-            epochs = self._next_shards() if self._in_flight < self._most_in_flight() else {}
+            epochs = self._next_shards() if self._in_flight < self._options.at_once else {}
             if not epochs:
                 self._freed.clear()
                 await self._freed.wait()  # set by the keeper too, at least four times a lease's term
@@ -139,10 +141,6 @@ class Session:
             task = group.create_task(self._publish(rows, mine))
             sending.add(task)
             task.add_done_callback(sending.discard)
-
-    def _most_in_flight(self) -> int:
-        """While nothing piles up, fewer sends at once: each takes what came meanwhile, for the same price."""
-        return self._options.at_once if self._full else min(self._options.at_once, _CALM_AT_ONCE)
 
     def _next_shards(self) -> dict[int, int]:
         """Choose what to read: all free shards, or while there is a backlog a share of them, so that sends overlap."""
