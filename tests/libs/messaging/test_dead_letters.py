@@ -66,6 +66,26 @@ async def test_a_dead_letter_is_kept_byte_by_byte_and_once(connection: asyncpg.C
     assert await connection.fetchval("SELECT count(*) FROM outbox WHERE aggregatetype = 'ingest.dead_letters'") == 1
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        Record(value=b"{"),
+        Record(value=None),
+        Record(key=None),
+        Record(headers=[("ce_id", b"2")]),
+        Record(headers=[("ce_id", None)]),
+    ],
+)
+async def test_a_record_at_a_place_that_was_used_before_the_topic_was_made_anew_is_kept_too(
+    connection: asyncpg.Connection, other: Record
+) -> None:
+    first = Record(headers=[("ce_id", b"1")])
+    assert len(await _keep(connection, first)) == 1
+    assert [letter.value for letter in await _keep(connection, other)] == [BODY, other.value]
+    assert len(await _keep(connection, first, other)) == 2, "delivered again they stay single"
+    assert await connection.fetchval("SELECT count(*) FROM outbox WHERE aggregatetype = 'ingest.dead_letters'") == 2
+
+
 async def test_a_redrive_runs_the_handler_once_under_the_same_event_id(connection: asyncpg.Connection) -> None:
     handled: list[Message] = []
     (letter,) = await _keep(connection, Record())

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.db
 
 NOW = datetime.now(UTC)
 PUT_LETTER = """
-INSERT INTO dead_letters (id, consumer, topic, partition, record_offset, key, value, headers, reason)
-VALUES ($1, 'ingest', 'requests', 3, 42, 'object 1', $2, $3, 'the body is no request')
+INSERT INTO dead_letters (id, consumer, topic, partition, record_offset, key, value, headers, record_hash, reason)
+VALUES ($1, 'ingest', 'requests', 3, 42, 'object 1', $2, $3, '', 'the body is no request')
 """
 WAITING = "SELECT count(*) FROM outbox"
 
