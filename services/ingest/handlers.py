@@ -38,7 +38,8 @@ class Deps:
 def routes(deps: Deps) -> tuple[Route, ...]:
     """Give what ingest reads from Kafka."""
     return (
-        Route("requests", (RequestSubmitted,), partial(on_requests, deps)),
+        # Admission knows repeats by their idempotency key; an inbox would hide those that need an answer.
+        Route("requests", (RequestSubmitted,), partial(on_requests, deps), once=False),
         Route("batcher.results", (ApiRequestCompleted, ApiRequestFailed), partial(on_results, deps)),
         Route("assets.connections", (ConnectionState,), on_connections),
     )

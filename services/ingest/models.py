@@ -161,7 +161,9 @@ class ResultPart:
     org_id: OrgId
     part: int
     parts: int
-    chunk: str
+    chunk: str | None
+    """None of a whole that is surely too large to be kept."""
+    chunk_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

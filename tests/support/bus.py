@@ -17,12 +17,30 @@ from libs.events.model import Event
 from libs.events.requests import RequestSubmitted
 from libs.events.topics import Topic, TopicKind
 from libs.messaging.settings import KafkaSettings
+from libs.postgres import Connection, Database
 
 Headers = list[tuple[str, bytes | None]]
 
 
 class Runnable(Protocol):
     async def run(self, stop: asyncio.Event) -> None: ...
+
+
+class Crash(BaseException):
+    """The end of a process, which nothing handles."""
+
+
+class CrashesAfterCommit(Database):
+    """Ends a consumer right after its transaction is committed, before anything else can happen."""
+
+    def __init__(self, database: Database) -> None:
+        self._pool = database._pool
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with super().transaction() as connection:
+            yield connection
+        raise Crash
 
 
 def kafka_settings(bootstrap: str) -> KafkaSettings:

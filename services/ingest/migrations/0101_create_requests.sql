@@ -37,6 +37,8 @@ CREATE TABLE requests (
 
 -- A refused request did nothing, so its key stays free: it can be asked again once what was wrong is mended.
 CREATE UNIQUE INDEX requests_are_done_once ON requests (org_id, source, idempotency_key) WHERE status <> 'rejected';
+-- A refusal is answered once though its record is delivered again; the same event with another body is answered too.
+CREATE UNIQUE INDEX requests_are_refused_once ON requests (org_id, source, event_id, content_hash) WHERE status = 'rejected';
 -- Request ids begin with the time, so this is also the order of the list.
 CREATE INDEX requests_of_an_organization ON requests (org_id, request_id DESC);
 CREATE INDEX requests_by_age ON requests USING brin (received_at) WITH (autosummarize = on);
@@ -52,10 +54,13 @@ CREATE TABLE request_result_parts (
     org_id uuid NOT NULL,
     part integer NOT NULL,
     parts integer NOT NULL,
-    chunk text NOT NULL,
+    chunk text,
+    chunk_bytes bigint NOT NULL,
     CONSTRAINT request_result_parts_come_once PRIMARY KEY (request_id, part),
     CONSTRAINT request_result_parts_are_numbered CHECK (part BETWEEN 1 AND parts)
 );
+
+COMMENT ON COLUMN request_result_parts.chunk IS 'null when the whole is surely larger than what is kept: it is only measured';
 
 -- This service's copy of `assets.connections`: what admission asks, and no secret.
 CREATE TABLE connections (

@@ -28,8 +28,9 @@ FROM unnest(
     key_id, correlation_id, status, platform, connection_id, request_type, params, priority,
     max_wait_seconds, problem, place
 )
-ORDER BY org_id, source, idempotency_key, place
-ON CONFLICT (org_id, source, idempotency_key) WHERE status <> 'rejected' DO NOTHING
+ORDER BY org_id, source, CASE status WHEN 'rejected' THEN event_id ELSE idempotency_key END,
+    CASE status WHEN 'rejected' THEN content_hash END, place
+ON CONFLICT DO NOTHING
 RETURNING request_id
 """
 
@@ -37,7 +38,8 @@ RETURNING request_id
 async def insert_requests(conn: Connection, requests: Sequence[NewRequest], now: datetime) -> set[RequestId]:
     """Write the rows whose idempotency key is free and give their ids; of equal keys the first in order.
 
-    Waits for other transactions that are writing one of the keys. Rejected rows hold no key and are always written.
+    Rejected rows hold no key: they are written unless the same event was rejected with the same content before.
+    Waits for other transactions that are writing one of the keys, or one of the rejections.
     """
     if not requests:
         return set()
@@ -149,10 +151,10 @@ async def known_requests(conn: Connection, request_ids: Sequence[RequestId]) -> 
 
 
 INSERT_PARTS: Final = """
-INSERT INTO request_result_parts (request_id, org_id, part, parts, chunk)
-SELECT given.request_id, given.org_id, given.part, given.parts, given.chunk
-FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::integer[], $5::text[])
-    AS given (request_id, org_id, part, parts, chunk)
+INSERT INTO request_result_parts (request_id, org_id, part, parts, chunk, chunk_bytes)
+SELECT given.request_id, given.org_id, given.part, given.parts, given.chunk, given.chunk_bytes
+FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::integer[], $5::text[], $6::bigint[])
+    AS given (request_id, org_id, part, parts, chunk, chunk_bytes)
 JOIN requests ON requests.request_id = given.request_id AND requests.org_id = given.org_id
     AND requests.status = 'accepted'
 ORDER BY given.request_id, given.part
@@ -163,20 +165,24 @@ ON CONFLICT (request_id, part) DO NOTHING
 async def insert_parts(conn: Connection, parts: Sequence[ResultPart]) -> None:
     """Keep parts of results whose requests still wait."""
     if parts:
-        rows = [(p.request_id, p.org_id, p.part, p.parts, p.chunk) for p in parts]
+        rows = [(p.request_id, p.org_id, p.part, p.parts, p.chunk, p.chunk_bytes) for p in parts]
         await conn.execute(INSERT_PARTS, *map(list, zip(*rows, strict=True)))
 
 
 TAKE_PARTS: Final = """
-DELETE FROM request_result_parts WHERE request_id = ANY($1::uuid[]) RETURNING request_id, part, parts, chunk
+DELETE FROM request_result_parts WHERE request_id = ANY($1::uuid[])
+RETURNING request_id, org_id, part, parts, chunk, chunk_bytes
 """
 
 
-async def take_parts(conn: Connection, request_ids: Sequence[RequestId]) -> dict[RequestId, dict[int, str]]:
-    """Remove the kept parts of requests and give their chunks by number."""
-    taken: dict[RequestId, dict[int, str]] = {}
+async def take_parts(conn: Connection, request_ids: Sequence[RequestId]) -> dict[RequestId, list[ResultPart]]:
+    """Remove the kept parts of requests and give them, each request's in order."""
+    taken: dict[RequestId, list[ResultPart]] = {}
     for row in await conn.fetch(TAKE_PARTS, list(request_ids)) if request_ids else ():
-        taken.setdefault(RequestId(row["request_id"]), {})[row["part"]] = row["chunk"]
+        part = ResultPart(**dict(row.items()))
+        taken.setdefault(part.request_id, []).append(part)
+    for parts in taken.values():
+        parts.sort(key=lambda part: part.part)
     return taken
 
 

@@ -33,7 +33,8 @@ async def admit_requests(
     """Decide on every ask, in order; record and announce what is accepted, and what came by Kafka and is refused.
 
     The number of statements does not grow with the number of asks. Equal idempotency keys, here or in another
-    transaction, are done once: the later one waits, and learns what the first was.
+    transaction, are done once: the later one waits, and learns what the first was. A refusal of the same event with
+    the same content is recorded and announced once, however often Kafka delivers it.
     """
     now = now or datetime.now(UTC)
     decided = await _decide(conn, asks, platforms)
@@ -46,13 +47,14 @@ async def admit_requests(
         for new, decision in zip(decided, decisions, strict=True)
         if isinstance(decision, Refused) and new.ask.via == "kafka"
     ]
-    await store.insert_requests(conn, refused, now)
+    refused_anew = await store.insert_requests(conn, refused, now)
     announced = {new.request_id: new for new in candidates if new.request_id in written}
-    announced |= {new.request_id: new for new in refused}
+    announced |= {new.request_id: new for new in refused if new.request_id in refused_anew}
     # In the order of the asks, which is the order of each key.
     await append_many(conn, [_event(announced[n.request_id], now) for n in decided if n.request_id in announced])
     for new, decision in zip(decided, decisions, strict=True):
-        REQUESTS.labels(new.ask.via, _OUTCOMES[type(decision)]).inc()
+        refused_before = isinstance(decision, Refused) and new.ask.via == "kafka" and new.request_id not in announced
+        REQUESTS.labels(new.ask.via, "duplicate" if refused_before else _OUTCOMES[type(decision)]).inc()
     return decisions
 
 

@@ -23,11 +23,11 @@ async def end_requests(conn: Connection, events: Sequence[ApiRequestEnded], *, r
     """
     await store.insert_parts(conn, [part for event in events if (part := _part(event, result_limit_bytes))])
     last = [event for event in events if isinstance(event, ApiRequestCompleted) and event.part == event.parts > 1]
-    chunks = await store.take_parts(conn, [RequestId(event.request_id) for event in last])
+    taken = await store.take_parts(conn, [RequestId(event.request_id) for event in last])
     first: dict[RequestId, Ending] = {}
     repeated = 0
     for event in events:
-        ending = _ending(event, chunks, result_limit_bytes)
+        ending = _ending(event, taken, result_limit_bytes)
         if ending is not None and first.setdefault(ending.request_id, ending) is not ending:
             repeated += 1
     ended = await store.end_requests(conn, list(first.values()))
@@ -40,15 +40,15 @@ async def end_requests(conn: Connection, events: Sequence[ApiRequestEnded], *, r
 
 
 def _part(event: ApiRequestEnded, limit_bytes: int) -> ResultPart | None:
-    """The part to keep: none of a result that is surely too large to be kept whole."""
+    """The part to keep: only its size when the result is surely too large to be kept whole."""
     if not isinstance(event, ApiRequestCompleted) or event.parts == 1 or event.chunk is None:
         return None
-    if (event.part - 1) * len(event.chunk) > limit_bytes:
-        return None
-    return ResultPart(RequestId(event.request_id), OrgId(event.org_id), event.part, event.parts, event.chunk)
+    chunk = event.chunk if (event.part - 1) * len(event.chunk) <= limit_bytes else None
+    size = len(event.chunk.encode())
+    return ResultPart(RequestId(event.request_id), OrgId(event.org_id), event.part, event.parts, chunk, size)
 
 
-def _ending(event: ApiRequestEnded, chunks: dict[RequestId, dict[int, str]], limit_bytes: int) -> Ending | None:
+def _ending(event: ApiRequestEnded, taken: dict[RequestId, list[ResultPart]], limit_bytes: int) -> Ending | None:
     if isinstance(event, ApiRequestFailed):
         error = event.error.model_dump_json()
         return _row(event, RequestStatus.FAILED, error=error)
@@ -59,18 +59,20 @@ def _ending(event: ApiRequestEnded, chunks: dict[RequestId, dict[int, str]], lim
         return _row(event, RequestStatus.COMPLETED, result=text if size <= limit_bytes else None, size=size)
     if event.part < event.parts:
         return None
-    joined = _joined(chunks.get(RequestId(event.request_id), {}), event.parts)
-    if joined is None:
+    parts = taken.get(RequestId(event.request_id), [])
+    if [part.part for part in parts] != list(range(1, event.parts + 1)):
         return _row(event, RequestStatus.COMPLETED)
-    size = len(joined.encode())
-    return _row(event, RequestStatus.COMPLETED, result=joined if size <= limit_bytes else None, size=size)
+    size = sum(part.chunk_bytes for part in parts)
+    chunks = [part.chunk for part in parts if part.chunk is not None]
+    if size > limit_bytes or len(chunks) < len(parts):
+        return _row(event, RequestStatus.COMPLETED, size=size)
+    joined = _joined(chunks)
+    return _row(event, RequestStatus.COMPLETED, result=joined, size=size if joined is not None else None)
 
 
-def _joined(chunks: dict[int, str], parts: int) -> str | None:
-    """The whole, if every part is there and together they are JSON."""
-    if set(chunks) != set(range(1, parts + 1)):
-        return None
-    text = "".join(chunks[number] for number in range(1, parts + 1))
+def _joined(chunks: Sequence[str]) -> str | None:
+    """The whole, if the parts together are JSON."""
+    text = "".join(chunks)
     try:
         json.loads(text)
     except ValueError:

@@ -22,6 +22,8 @@ from libs.messaging.consumer import Consumer, ConsumerOptions
 from libs.messaging.messages import Message, Route
 from libs.postgres import Connection, Database
 from tests.support.bus import (
+    Crash,
+    CrashesAfterCommit,
     Headers,
     a_request,
     an_organization,
@@ -284,21 +286,6 @@ async def test_an_error_at_commit_is_traced_to_its_record(bench: Bench) -> None:
 
 
 async def test_a_crash_between_the_commit_of_the_database_and_that_of_the_offsets_applies_once(bench: Bench) -> None:
-    class Crash(BaseException):
-        pass
-
-    class CrashesAfterCommit(Database):
-        """Ends the consumer right after its transaction is committed, before anything else can happen."""
-
-        def __init__(self, database: Database) -> None:
-            self._pool = database._pool
-
-        @asynccontextmanager
-        async def transaction(self) -> AsyncIterator[Connection]:
-            async with super().transaction() as connection:
-                yield connection
-            raise Crash
-
     await bench.publish(*((b"k", BODY, headers_for(RequestSubmitted)) for _ in range(10)))
     with pytest.raises(Crash):
         await bench.consumer(database=CrashesAfterCommit(bench.database)).run(asyncio.Event())

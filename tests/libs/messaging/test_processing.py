@@ -56,11 +56,11 @@ class Calls:
     def __init__(self) -> None:
         self.made: list[tuple[str, list[str]]] = []
 
-    def route(self, name: str, topic: str, *events: Any) -> Route:
+    def route(self, name: str, topic: str, *events: Any, once: bool = True) -> Route:
         async def handle(_: Connection, messages: Sequence[Message]) -> None:
             self.made.append((name, [f"{message.key}@{message.offset}" for message in messages]))
 
-        return Route(topic, events, handle)
+        return Route(topic, events, handle, once=once)
 
 
 async def _apply(routes: Sequence[Route], records: Sequence[Record]) -> tuple[Any, list[Incoming]]:
@@ -121,6 +121,25 @@ async def test_an_id_that_comes_twice_in_a_poll_is_handled_at_its_first_place() 
     assert outcomes == {("mixed", HANDLED): 1, ("mixed", DUPLICATE): 1}
 
 
+async def test_a_route_that_looks_for_repeats_itself_gets_every_delivery_in_its_keys_order() -> None:
+    calls = Calls()
+    routes = [
+        calls.route("asked", "mixed", RequestSubmitted, once=False),
+        calls.route("named", "mixed", Organization),
+    ]
+    outcomes, _ = await _apply(
+        routes,
+        [
+            Record(b"a", RequestSubmitted, 0, event_id="twin"),
+            Record(b"a", Organization, 1, event_id="other"),
+            Record(b"a", RequestSubmitted, 2, event_id="twin"),
+            Record(b"a", Organization, 3, event_id="other"),
+        ],
+    )
+    assert calls.made == [("asked", ["a@0"]), ("named", ["a@1"]), ("asked", ["a@2"])]
+    assert outcomes == {("mixed", HANDLED): 3, ("mixed", DUPLICATE): 1}
+
+
 async def test_an_event_that_no_route_wants_is_passed_over() -> None:
     calls = Calls()
     outcomes, (item,) = await _apply([calls.route("named", "mixed", Organization)], [Record(b"a", RequestSubmitted, 0)])
@@ -149,9 +168,11 @@ def test_a_record_that_breaks_its_topics_rules_says_which(record: Record, words:
     assert words in reason
 
 
-def test_two_routes_may_not_want_the_same_events() -> None:
+def test_routes_that_contradict_each_other_or_their_topic_are_refused() -> None:
     calls = Calls()
     with pytest.raises(ValueError, match="two routes want"):
         Routing([calls.route("a", "mixed", Organization), calls.route("b", "mixed", Organization)], lookup(MIXED))
     with pytest.raises(ValueError, match="is not declared"):
         Routing([calls.route("a", "states", RequestSubmitted)], lookup(STATES))
+    with pytest.raises(ValueError, match="only newer versions"):
+        Routing([calls.route("a", "states", Organization, once=False)], lookup(STATES))

@@ -1,5 +1,6 @@
 """ingest's routes on a real broker: what comes in, what is recorded, what goes to the dead letters."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 
 from libs.events.assets_connections import Connection as ConnectionState
 from libs.events.batcher_results import ApiRequestCompleted
@@ -16,14 +18,17 @@ from libs.events.requests import RequestSubmitted
 from libs.events.topics import Topic
 from libs.events.topics import topic as declared
 from libs.messaging.consumer import Consumer
+from libs.postgres import Database
 from libs.vocabulary import ConnectionStatus, PlatformName
 from services.ingest.handlers import jobs, routes
-from tests.support.bus import Headers, kafka_settings, lookup, publish, running, until
+from tests.support.bus import Crash, CrashesAfterCommit, Headers, kafka_settings, lookup, publish, running, until
 from tests.support.databases import Databases
 from tests.support.ingest import DEPS, SOURCE, Ingest, IngestServer, a_connection, an_ingest_server
 from tests.support.topics import Topics
 
 pytestmark = [pytest.mark.db, pytest.mark.kafka]
+
+ACCEPTED = "api_request.accepted.v1"
 
 
 @dataclass
@@ -34,14 +39,14 @@ class Bench:
     bootstrap: str
     topics: dict[str, Topic]
 
-    def consumer(self) -> Consumer:
+    def consumer(self, group_id: str | None = None, database: Database | None = None) -> Consumer:
         mine = [replace(route, topic=self.topics[route.topic].name) for route in routes(DEPS)]
         return Consumer(
             service="ingest",
-            database=self.ingest.worker,
+            database=database or self.ingest.worker,
             kafka=kafka_settings(self.bootstrap),
             routes=mine,
-            group_id=f"ingest-{uuid4()}",
+            group_id=group_id or f"ingest-{uuid4()}",
             declarations=lookup(*self.topics.values()),
         )
 
@@ -53,6 +58,18 @@ class Bench:
             return len(await self.ingest.rows(query)) >= count
 
         await until(enough, f"{count} rows of {query}")
+
+    async def until_all_is_read(self) -> None:
+        """Ask for one more and wait for it: it comes after all that was published before."""
+        last = str(uuid4())
+        await self.publish("requests", record(request(self), "last", id=last))
+        await self.until_rows(1, f"SELECT 1 FROM requests WHERE event_id = '{last}'")
+
+    async def answers(self) -> list[str]:
+        """What was said of the requests but for the last ones, in order: the kind of event or of problem."""
+        events = await self.ingest.outbox("ingest.accepted")
+        said = [event for event in events if event["body"]["object_key"] != "last"]
+        return [event["body"].get("problem", {"type": event["type"]})["type"].rpartition(":")[2] for event in said]
 
 
 @pytest.fixture(scope="module")
@@ -136,14 +153,84 @@ async def test_a_request_goes_from_asked_to_ended_though_the_consumer_starts_ane
         record(ended, str(row["request_id"]), source="batcher"),
         record(ended.model_copy(update={"result": "a second ending"}), str(row["request_id"]), source="batcher"),
     )
-    # A group of its own reads everything again from the start: the inbox knows it.
+    # A group of its own reads everything again from the start.
     async with running(bench.consumer()):
         await bench.until_rows(1, "SELECT 1 FROM requests WHERE status = 'completed'")
-        await bench.until_rows(3, "SELECT 1 FROM inbox")
+        await bench.until_rows(2, "SELECT 1 FROM inbox")
+        await bench.until_all_is_read()
 
-    [row] = await bench.ingest.rows("SELECT result FROM requests")
+    [row] = await bench.ingest.rows("SELECT result FROM requests WHERE status = 'completed'")
     assert row["result"] == '{"id": "1"}'
-    assert len(await bench.ingest.outbox("ingest.accepted")) == 1
+    assert await bench.answers() == [ACCEPTED]
+
+
+def duplicates() -> float:
+    return REGISTRY.get_sample_value("ingest_requests_total", {"via": "kafka", "outcome": "duplicate"}) or 0.0
+
+
+async def test_an_id_that_was_accepted_is_dropped_with_the_same_body_and_answered_with_another(bench: Bench) -> None:
+    before = duplicates()
+    good = record(request(bench), "campaign-1", id="o-1")
+    async with running(bench.consumer()):
+        await bench.publish("requests", good)
+        await bench.until_rows(1, "SELECT 1 FROM requests")
+        await bench.publish(
+            "requests",
+            good,
+            record(request(bench, payload=bench.ingest.payload(priority=1)), "campaign-1", id="o-1"),
+            record(request(bench, org_id=uuid4()), "campaign-1", id="o-1"),
+        )
+        await bench.until_all_is_read()
+
+    assert await bench.answers() == [ACCEPTED, "idempotency_key_reused", "organization_not_allowed"]
+    assert duplicates() - before == 1
+
+
+async def test_a_refused_request_is_judged_afresh_under_its_id_once_its_reason_is_mended(bench: Bench) -> None:
+    before = duplicates()
+    revoked = await bench.ingest.put_connection(ConnectionStatus.REVOKED)
+    asked = record(request(bench, payload=bench.ingest.payload(connection_id=str(revoked))), "campaign-1", id="o-1")
+    async with running(bench.consumer()):
+        await bench.publish("requests", asked, asked)  # not mended: the second has its answer already
+        await bench.until_all_is_read()
+        assert await bench.answers() == ["connection_not_usable"]
+        async with bench.ingest.worker.transaction() as conn:
+            await conn.execute("UPDATE connections SET status = 'healthy' WHERE connection_id = $1", revoked)
+        await bench.publish("requests", asked, asked)
+        await bench.until_all_is_read()
+
+    assert await bench.answers() == ["connection_not_usable", ACCEPTED]
+    assert duplicates() - before == 2
+
+
+async def test_an_id_that_comes_twice_in_one_poll_is_answered_once(bench: Bench) -> None:
+    good = record(request(bench), "campaign-1", id="o-1")
+    bad = record(request(bench, kind="teleport"), "campaign-2", id="o-2")
+    await bench.publish("requests", good, bad, good, bad)
+    async with running(bench.consumer()):
+        await bench.until_all_is_read()
+
+    assert await bench.answers() == [ACCEPTED, "kind_unknown"]
+
+
+async def test_a_poll_that_comes_again_after_a_crash_is_answered_once(bench: Bench) -> None:
+    group_id = f"ingest-{uuid4()}"
+    await bench.publish(
+        "requests",
+        record(request(bench), "campaign-1", id="o-1"),
+        record(request(bench, kind="teleport"), "campaign-2", id="o-2"),
+        record(request(bench, payload=bench.ingest.payload(priority=1)), "campaign-1", id="o-1"),
+    )
+    with pytest.raises(Crash):
+        await bench.consumer(group_id, CrashesAfterCommit(bench.ingest.worker)).run(asyncio.Event())
+    answered = await bench.answers()
+    assert answered == [ACCEPTED, "kind_unknown", "idempotency_key_reused"]
+    async with running(bench.consumer(group_id)):
+        await bench.until_all_is_read()
+
+    assert await bench.answers() == answered
+    statuses = await bench.ingest.rows("SELECT status FROM requests WHERE object_key <> 'last' ORDER BY status")
+    assert [row["status"] for row in statuses] == ["accepted", "rejected", "rejected"]
 
 
 async def test_connections_are_known_by_their_newest_state_and_without_their_token(bench: Bench) -> None:

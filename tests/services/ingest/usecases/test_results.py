@@ -139,12 +139,21 @@ async def test_a_result_in_parts_is_joined_when_the_last_one_comes(ingest: Inges
     assert await ingest.rows("SELECT 1 FROM request_result_parts") == []
 
 
-async def test_parts_of_a_result_too_large_to_keep_end_the_request_all_the_same(ingest: Ingest) -> None:
+@pytest.mark.parametrize("together", [True, False], ids=["in one poll", "each in a poll of its own"])
+@pytest.mark.parametrize("times", [1, 5])
+async def test_parts_of_a_result_too_large_to_keep_are_only_measured(
+    ingest: Ingest, times: int, together: bool
+) -> None:
     request_id = await accepted(ingest)
-    await end(ingest, parts_of(ingest, request_id, json.dumps("x" * RESULT_LIMIT_BYTES * 5), 10))
+    text = json.dumps("x" * RESULT_LIMIT_BYTES * times)
+    parts = parts_of(ingest, request_id, text, 10)
+    for poll in [parts] if together else [[part] for part in parts]:
+        await end(ingest, poll)
+        kept = await ingest.rows("SELECT sum(length(chunk)) AS chars FROM request_result_parts")
+        assert (kept[0]["chars"] or 0) <= RESULT_LIMIT_BYTES + len(text) // 10 + 1
 
     row = await row_of(ingest, request_id)
-    assert (row["status"], row["result"]) == ("completed", None)
+    assert (row["status"], row["result"], row["result_bytes"]) == ("completed", None, len(text))
     assert await ingest.rows("SELECT 1 FROM request_result_parts") == []
 
 
