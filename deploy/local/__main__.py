@@ -93,8 +93,11 @@ async def _start(stack: Stack, only: list[str]) -> None:
 
 
 def _down(stack: Stack, arguments: argparse.Namespace) -> int:
+    died = [str(entry["name"]) for entry in services.status(stack) if not entry["alive"]]
     stopped = [*services.stop_all(stack), *stack.stop()]
     print(f"stopped: {', '.join(stopped) or 'nothing was running'}")
+    if died:
+        print(f"had ended before: {', '.join(died)}")
     if arguments.delete:
         stack.delete()
         print(f"deleted the data of {stack.folder}")

