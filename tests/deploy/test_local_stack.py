@@ -185,15 +185,25 @@ async def test_a_server_whose_record_was_never_written_is_taken_over(stack: Stac
 
 
 async def test_data_folders_whose_making_was_killed_are_made_anew(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from deploy.local.stack import Stack
+Path.rename = lambda self, to: os.kill(os.getpid(), 9) if self.name == "data-part" else os.rename(self, to)
+stack = Stack(Path(sys.argv[1]), environment={})
+stack.postgres.start() if sys.argv[2] == "postgres" else stack.kafka.start(print)
+"""
     stack = Stack(tmp_path, environment={}, heap_mb=256)
-    stack.postgres.start()
-    stack.postgres.stop()
+    for name in ("postgres", "kafka"):
+        killed = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path), name], check=False, stdout=subprocess.DEVNULL
+        )
+        assert killed.returncode == -signal.SIGKILL
     home = _postgres_home(tmp_path)
-    (home / "data").rename(home / "data-part")
     (home / "data-part" / "global" / "pg_control").unlink()
     (home / "password-part").write_text("left")
-    (tmp_path / "kafka" / "data-part").mkdir(parents=True)
-    (tmp_path / "kafka" / "data-part" / "meta.properties").write_text("cut sho")
+    assert not (home / "data").exists()
+    assert not (tmp_path / "kafka" / "data").exists()
     try:
         await stack.start(("postgres", "kafka"), _say_nothing)
         connection = await asyncpg.connect(stack.postgres.dsn())
