@@ -19,6 +19,7 @@ from libs.postgres.schemas import SCHEMAS
 from libs.runtime.admin import admin_router
 from libs.runtime.health import Health
 from libs.runtime.http import create_app
+from libs.runtime.trace import trace_router
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "openapi"
 
@@ -35,7 +36,8 @@ def build_document(service: str) -> dict[str, Any]:
     api = importlib.import_module(f"services.{service}.api")
     build = cast("Callable[[Any], Sequence[APIRouter]]", api.build_routers)
     card = importlib.import_module(f"services.{service}")
-    routers = [*build(StandIn()), admin_router(cast("Any", StandIn()))]
+    nothing = cast("Any", StandIn())
+    routers = [*build(nothing), admin_router(nothing), trace_router(service, nothing, nothing)]
     app = create_app(service, routers=routers, health=Health(), description=(card.__doc__ or "").strip())
     return app.openapi()
 

@@ -20,12 +20,14 @@ from libs.runtime.auth import Authenticator
 from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
 from libs.runtime.service import Part, ServiceApp, hide_settings
+from libs.runtime.trace import trace_router
 from libs.security.sealing import KeyRing
 from libs.telemetry.redaction import register_secret
 from services.asset_sync import __doc__ as card
 from services.asset_sync.api import ApiDeps, build_routers
 from services.asset_sync.handlers import REANNOUNCE, Deps, jobs, keep_measuring, routes
 from services.asset_sync.settings import AssetSyncSettings
+from services.asset_sync.usecases.tracing import find_steps
 
 SERVICE = "asset_sync"
 
@@ -70,7 +72,7 @@ async def _build(
     admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(), reannounce=REANNOUNCE)
     app = create_app(
         SERVICE,
-        routers=[*build_routers(api_deps), admin_router(admin)],
+        routers=[*build_routers(api_deps), admin_router(admin), trace_router(SERVICE, database, find_steps)],
         health=health,
         authenticator=Authenticator(database),
         max_body_bytes=settings.max_body_bytes,

@@ -299,6 +299,30 @@ async def count_expiring(conn: Connection, *, within_seconds: float) -> Mapping[
     return {row["platform"]: row["count"] for row in await conn.fetch(COUNT_EXPIRING, within_seconds)}
 
 
+TRACE_CONNECTIONS: Final = """
+SELECT id, org_id, platform, name, status, version, updated_at FROM connections
+WHERE id = ANY (ARRAY(
+    SELECT unnest($1::uuid[]) UNION (SELECT connection_id FROM idempotency_keys WHERE key = ANY($2::text[]) LIMIT $3)
+))
+LIMIT $3
+"""
+TRACE_AUDIT: Final = """
+SELECT id, at, org_id, actor_key_id, action, subject FROM audit_log
+WHERE subject = ANY($1::text[])
+ORDER BY id DESC
+LIMIT $2
+"""
+
+
+async def trace(
+    conn: Connection, uuids: Sequence[UUID], texts: Sequence[str], limit: int
+) -> tuple[list[Record], list[Record]]:
+    """Give the connections with these ids or idempotency keys, and newest first what was done to any of them."""
+    rows = await conn.fetch(TRACE_CONNECTIONS, list(uuids), list(texts), limit)
+    subjects = {*map(str, uuids), *(str(row["id"]) for row in rows)}
+    return rows, await conn.fetch(TRACE_AUDIT, list(subjects), limit) if subjects else []
+
+
 def _token_values(token: KnownToken) -> tuple[Any, ...]:
     return token.app_id, token.owner_user_id, token.kind, token.hint, token.expires_at, list(token.scopes)
 

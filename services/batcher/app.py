@@ -22,6 +22,7 @@ from libs.runtime.auth import Authenticator
 from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
 from libs.runtime.service import Part, ServiceApp, hide_settings
+from libs.runtime.trace import trace_router
 from libs.security.sealing import KeyRing
 from libs.telemetry.redaction import register_secret
 from libs.vocabulary import PlatformName
@@ -30,6 +31,7 @@ from services.batcher import __doc__ as card
 from services.batcher.api import ApiDeps, build_routers
 from services.batcher.handlers import MEASURE_SECONDS, Deps, jobs, on_due_calls, on_measure, routes
 from services.batcher.settings import BatcherSettings, PlatformSwitches
+from services.batcher.store.trace import find_steps
 from services.batcher.usecases.settling import Limits
 
 SERVICE = "batcher"
@@ -83,7 +85,11 @@ async def _build(
     admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(deps), reannounce={})
     app = create_app(
         SERVICE,
-        routers=[*build_routers(ApiDeps(api_database, database, platforms, enabled)), admin_router(admin)],
+        routers=[
+            *build_routers(ApiDeps(api_database, database, platforms, enabled)),
+            admin_router(admin),
+            trace_router(SERVICE, database, find_steps),
+        ],
         health=health,
         authenticator=Authenticator(database),
         max_body_bytes=settings.max_body_bytes,

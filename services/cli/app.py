@@ -28,6 +28,7 @@ from services.cli import (
     secrets,
     status,
     topics,
+    trace,
 )
 from services.cli.bus import Bus
 from services.cli.errors import AskedWrongly, Failed
@@ -94,6 +95,7 @@ def create_app() -> typer.Typer:
         "dead-letters": dead_letters,
         "jobs": jobs,
         "secrets": secrets,
+        "trace": trace,
     }
     for name, noun in nouns.items():
         app.add_typer(noun.commands, name=name)

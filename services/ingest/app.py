@@ -17,10 +17,12 @@ from libs.runtime.auth import Authenticator
 from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
 from libs.runtime.service import Part, ServiceApp, hide_settings
+from libs.runtime.trace import trace_router
 from libs.telemetry.redaction import register_secret
 from services.ingest.api import ApiDeps, build_routers
 from services.ingest.handlers import REANNOUNCE, Deps, jobs, routes
 from services.ingest.settings import IngestSettings
+from services.ingest.store.trace import find_steps
 
 NAME: Final = "ingest"
 
@@ -52,6 +54,7 @@ async def build() -> ServiceApp:
         routers=[
             *build_routers(ApiDeps(api, worker, authenticator, platforms)),
             admin_router(AdminDeps(NAME, worker, scheduler, service_routes, REANNOUNCE)),
+            trace_router(NAME, worker, find_steps),
         ],
         health=health,
         authenticator=authenticator,
