@@ -32,17 +32,17 @@ class Difference:
 
     topic: str
     what: str
-    """`topic` when it is missing, `partitions`, or the name of a setting."""
+    """`topic` when it is missing, `partitions`, `replicas`, or the name of a setting."""
     declared: str
     actual: str | None
     mended_by: Literal["apply", "hand"]
-    """`hand`: more partitions move keys, fewer cannot be had; somebody must decide."""
+    """`hand`: more partitions move keys, fewer cannot be had, copies need Kafka's own tool; somebody decides."""
 
 
 async def compare_topics(kafka: KafkaSettings, topics: Sequence[Topic] = TOPICS) -> list[Difference]:
     """Return every difference between the broker and the declaration; changes nothing. Raises: KafkaError."""
     async with _client(kafka) as client:
-        return await _compare(client, topics)
+        return await _compare(client, kafka, topics)
 
 
 async def apply_topics(
@@ -54,19 +54,17 @@ async def apply_topics(
     Safe to run twice at once. Raises: TopicsRefused; KafkaError.
     """
     async with _client(kafka) as client:
-        differences = await _compare(client, topics)
+        differences = await _compare(client, kafka, topics)
         declared = {topic.name: topic for topic in topics}
         missing = [declared[item.topic] for item in differences if item.what == "topic"]
         if missing:
-            await _create(client, missing, kafka.replication_factor)
-        altered = {
-            item.topic for item in differences if item.mended_by == "apply" and item.what not in ("topic", "partitions")
-        }
+            await _create(client, kafka, missing)
+        altered = {item.topic for item in differences if item.mended_by == "apply" and item.what != "topic"}
         if altered:
-            await _alter(client, [declared[name] for name in sorted(altered)])
+            await _alter(client, kafka, [declared[name] for name in sorted(altered)])
         for item in differences:
             if item.what == "partitions" and item.topic in grow and int(item.declared) > int(item.actual or 0):
-                await _grow(client, declared[item.topic])
+                await _grow(client, kafka, declared[item.topic])
         return differences
 
 
@@ -80,7 +78,12 @@ async def _client(kafka: KafkaSettings) -> AsyncIterator[Any]:
         await client.close()
 
 
-async def _compare(client: Any, topics: Sequence[Topic]) -> list[Difference]:
+def _config(topic: Topic, kafka: KafkaSettings) -> dict[str, str]:
+    """What the declaration says of every broker, and what the settings say of these."""
+    return topic.config() | {"min.insync.replicas": str(kafka.topic_min_insync_replicas)}
+
+
+async def _compare(client: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> list[Difference]:
     present = {item["topic"]: item for item in await client.describe_topics() if not item["error_code"]}
     settings = await _settings(client, [topic.name for topic in topics if topic.name in present])
     differences = []
@@ -93,8 +96,13 @@ async def _compare(client: Any, topics: Sequence[Topic]) -> list[Difference]:
             differences.append(
                 Difference(topic.name, "partitions", str(topic.partitions), str(partitions), mended_by="hand")
             )
+        replicas = min((len(part["replicas"]) for part in present[topic.name]["partitions"]), default=0)
+        if replicas < kafka.replication_factor:
+            differences.append(
+                Difference(topic.name, "replicas", str(kafka.replication_factor), str(replicas), mended_by="hand")
+            )
         actual = settings[topic.name]
-        for name, value in topic.config().items():
+        for name, value in _config(topic, kafka).items():
             if name not in actual or actual[name][0] != value:
                 differences.append(
                     Difference(topic.name, name, value, actual.get(name, (None, 0))[0], mended_by="apply")
@@ -118,9 +126,12 @@ async def _settings(client: Any, names: Sequence[str]) -> dict[str, dict[str, tu
     return found
 
 
-async def _create(client: Any, topics: Sequence[Topic], replication_factor: int) -> None:
+async def _create(client: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> None:
     response = await client.create_topics(
-        [NewTopic(topic.name, topic.partitions, replication_factor, topic_configs=topic.config()) for topic in topics]
+        [
+            NewTopic(topic.name, topic.partitions, kafka.replication_factor, topic_configs=_config(topic, kafka))
+            for topic in topics
+        ]
     )
     for error in response.to_object()["topic_errors"]:
         if for_code(error["error_code"]) is not TopicAlreadyExistsError:
@@ -140,7 +151,7 @@ async def _await_leaders(client: Any, names: set[str]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _alter(client: Any, topics: Sequence[Topic]) -> None:
+async def _alter(client: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> None:
     # The request replaces all settings of a topic, so those that an operator gave it go along.
     settings = await _settings(client, [topic.name for topic in topics])
     resources = []
@@ -150,25 +161,27 @@ async def _alter(client: Any, topics: Sequence[Topic]) -> None:
             for name, (value, source) in settings[topic.name].items()
             if source == _SET_ON_TOPIC and value is not None
         }
-        resources.append(ConfigResource(ConfigResourceType.TOPIC, topic.name, given | topic.config()))
+        resources.append(ConfigResource(ConfigResourceType.TOPIC, topic.name, given | _config(topic, kafka)))
     for response in await client.alter_configs(resources):
         for resource in response.to_object()["resources"]:
             _check(resource["error_code"], resource["resource_name"], resource["error_message"])
-    await _await_agreement(client, topics, lambda item: item.mended_by == "apply")
+    await _await_agreement(client, kafka, topics, lambda item: item.mended_by == "apply")
 
 
-async def _grow(client: Any, topic: Topic) -> None:
+async def _grow(client: Any, kafka: KafkaSettings, topic: Topic) -> None:
     response = await client.create_partitions({topic.name: NewPartitions(topic.partitions)})
     for error in response.to_object()["topic_errors"]:
         _check(error["error_code"], topic.name, error["error_message"])
-    await _await_agreement(client, [topic], lambda item: item.what == "partitions")
+    await _await_agreement(client, kafka, [topic], lambda item: item.what == "partitions")
 
 
-async def _await_agreement(client: Any, topics: Sequence[Topic], which: Callable[[Difference], bool]) -> None:
+async def _await_agreement(
+    client: Any, kafka: KafkaSettings, topics: Sequence[Topic], which: Callable[[Difference], bool]
+) -> None:
     """Wait until brokers show the change: they learn of what the controller did a moment later."""
     async with asyncio.timeout(_APPEAR_SECONDS):
         while True:
-            if not any(which(item) for item in await _compare(client, topics)):
+            if not any(which(item) for item in await _compare(client, kafka, topics)):
                 return
             await asyncio.sleep(0.05)
 

@@ -25,6 +25,8 @@ class KafkaSettings(BaseSettings):
     """PEM bundle of the brokers' authority; None: the machine's own."""
     replication_factor: int = Field(default=3, ge=1, le=9)
     """Of topics that `platformbus topics apply` makes; 1 on a single node."""
+    min_insync_replicas: int | None = Field(default=None, ge=1, le=9)
+    """How many copies a record has before Kafka acknowledges it; None: all but one, so that one broker may be away."""
     request_timeout_ms: int = Field(default=10_000, ge=1_000, le=120_000)
 
     @model_validator(mode="after")
@@ -35,6 +37,20 @@ class KafkaSettings(BaseSettings):
                 f"KAFKA_SECURITY_PROTOCOL={self.security_protocol} needs KAFKA_SASL_MECHANISM, _USERNAME and _PASSWORD"
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_broker_may_be_away(self) -> "KafkaSettings":
+        if self.min_insync_replicas is not None and self.min_insync_replicas > self.replication_factor:
+            raise ValueError(
+                f"KAFKA_MIN_INSYNC_REPLICAS={self.min_insync_replicas} is more than"
+                f" KAFKA_REPLICATION_FACTOR={self.replication_factor}: nothing could be written"
+            )
+        return self
+
+    @property
+    def topic_min_insync_replicas(self) -> int:
+        """The brokers' `min.insync.replicas` of our topics."""
+        return self.min_insync_replicas or max(1, self.replication_factor - 1)
 
     @property
     def servers(self) -> list[str]:

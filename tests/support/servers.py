@@ -8,6 +8,7 @@ is ended by the next one.
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -50,8 +51,7 @@ class Servers:
     @cached_property
     def _embedded(self) -> Stack:
         _end_leftovers()
-        folder = FOLDER / f"{os.getpid()}-{start_time(os.getpid())}"
-        return Stack(folder, environment={}, heap_mb=384)
+        return Stack(own_folder(), environment={}, heap_mb=384)
 
     def _address(self, name: str, variable: str) -> str:
         given = os.environ.get(variable)
@@ -78,6 +78,11 @@ class Servers:
             self._containers.stop()
 
 
+def own_folder(suffix: str = "") -> Path:
+    """A folder of this session's, whose servers and data the next session ends if this one is killed."""
+    return FOLDER / f"{os.getpid()}-{start_time(os.getpid())}{suffix and '-'}{suffix}"
+
+
 def _in_thread(work: Callable[[], None]) -> None:
     with ThreadPoolExecutor(1) as pool:
         pool.submit(work).result()
@@ -85,7 +90,10 @@ def _in_thread(work: Callable[[], None]) -> None:
 
 def _end_leftovers() -> None:
     for folder in FOLDER.glob("*-*"):
-        pid, _, started = folder.name.partition("-")
+        pid, started, *_ = folder.name.split("-")
         if pid.isdigit() and start_time(int(pid)) != started:
-            Stack(folder, environment={}).delete()
+            left = Stack(folder, environment={})
+            for name in left.processes.names():  # a test's own cluster has more of them than a stack
+                left.processes.stop(name, by=signal.SIGKILL)
+            left.delete()
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,161 @@
+"""Servers of one test's own, which it may kill, freeze and cut off: Postgres, Valkey, one Kafka broker or three.
+
+Services are told the addresses of proxies; the test itself looks at the servers directly.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from deploy.local import ports
+from deploy.local.kafka import Kafka, Node, make_cluster_id
+from deploy.local.postgres import Postgres
+from deploy.local.processes import Record, wait_for_end
+from deploy.local.stack import Stack
+from deploy.local.valkey import Valkey
+from libs.postgres.schemas import SCHEMAS
+from tests.support.databases import TestDatabase
+from tests.support.proxy import Proxy
+from tests.support.until import until
+
+_HEAP_MB: Final = 256
+_END_SECONDS: Final = 10.0
+
+Server = Postgres | Kafka | Valkey
+
+
+class Cluster:
+    """The servers by name: `postgres`, `valkey`, and `kafka` or `kafka-1`, `kafka-2`, `kafka-3`.
+
+    Nothing starts before `start`. A killed server starts again on its port, with its data.
+    """
+
+    def __init__(self, folder: Path, *, brokers: int = 1) -> None:
+        self._stack = Stack(folder, environment={}, heap_mb=_HEAP_MB)
+        self.brokers: dict[str, Kafka] = {}
+        self.to_broker: dict[str, Proxy] = {}
+        """The services' way to each broker, by its name."""
+        self.to_database = {service: self._proxy(service) for service in SCHEMAS}
+        """Each service's own way to the database."""
+        cluster = make_cluster_id()
+        for number in range(1, brokers + 1):
+            self._add_broker(Node(number, brokers, cluster))
+        self._servers: dict[str, Server] = {
+            "postgres": self._stack.postgres,
+            "valkey": self._stack.valkey,
+            **self.brokers,
+        }
+
+    def _add_broker(self, node: Node) -> None:
+        proxy = self._proxy(node.name())
+        seen = Node(node.number, node.of, node.cluster, services_port=proxy.port)
+        kafka = Kafka(
+            self._stack.folder, self._stack.processes, self._stack.ports, heap_mb=_HEAP_MB, node=seen, quick=True
+        )
+        proxy.target = kafka.services_port()
+        self.brokers[kafka.name] = kafka
+        self.to_broker[kafka.name] = proxy
+
+    def _proxy(self, name: str) -> Proxy:
+        return Proxy(self._stack.ports.get(f"to-{name}"), 0)
+
+    @property
+    def proxies(self) -> Mapping[str, Proxy]:
+        """Every proxy: by service for the database, by the broker's name for Kafka."""
+        return {**self.to_database, **self.to_broker}
+
+    @property
+    def postgres_admin_dsn(self) -> str:
+        """A superuser's address, past the proxies."""
+        return self._stack.postgres.dsn()
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        """Every broker, past the proxies."""
+        return ",".join(broker.bootstrap() for broker in self.brokers.values())
+
+    @property
+    def valkey_url(self) -> str:
+        return self._stack.valkey.url()
+
+    def environment(self, database: TestDatabase) -> dict[str, str]:
+        """What services are told: every broker and the database behind proxies; topics as safe as the brokers allow."""
+        made = {
+            "KAFKA_BOOTSTRAP_SERVERS": ",".join(f"127.0.0.1:{proxy.port}" for proxy in self.to_broker.values()),
+            "KAFKA_REPLICATION_FACTOR": str(len(self.brokers)),
+        }
+        for service, proxy in self.to_database.items():
+            for role in ("owner", "worker", "api"):
+                parts = urlsplit(database.dsn(service, role))
+                behind = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{proxy.port}"))
+                made[f"{service.upper()}_{role.upper()}_DSN"] = behind.geturl()
+        return made
+
+    async def start(self) -> None:
+        """Start every server and proxy; return when all answer."""
+        await asyncio.gather(*(self._start(name) for name in self._servers))
+        for proxy in self.to_database.values():
+            proxy.target = self._record("postgres").port
+        await asyncio.gather(*(proxy.start() for proxy in self.proxies.values()))
+
+    async def close(self) -> None:
+        """Stop everything and delete all data."""
+        await asyncio.gather(*(proxy.close() for proxy in self.proxies.values()))
+        for name in self._servers:
+            self.thaw(name)
+        await asyncio.to_thread(self._delete)
+
+    def _delete(self) -> None:
+        for name in self.brokers:  # the last of several would wait for a majority before it ends by itself
+            self._stack.processes.stop(name, by=signal.SIGKILL)
+        for server in self._servers.values():
+            server.stop()
+            server.delete()
+        shutil.rmtree(self._stack.folder, ignore_errors=True)
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL the server and return when it is gone."""
+        record = self._record(name)
+        os.kill(record.pid, signal.SIGKILL)
+        await asyncio.to_thread(wait_for_end, record, _END_SECONDS)
+
+    async def restart(self, name: str) -> None:
+        """Start a killed server again where it was and return when it answers."""
+        known = self._stack.ports.known(name)
+
+        async def is_free() -> bool:
+            return known is not None and ports.is_free(known)
+
+        await until(is_free, f"the port of {name} to be free")
+        await self._start(name)
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP: the server stands still, connections to it stay open. Of Postgres only what accepts connections."""
+        self._signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT."""
+        self._signal(name, signal.SIGCONT)
+
+    async def _start(self, name: str) -> None:
+        server = self._servers[name]
+        if isinstance(server, Kafka):
+            await asyncio.to_thread(server.start, lambda _: None)
+        else:
+            await asyncio.to_thread(server.start)
+        await server.ready()
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        record = self._stack.processes.running(name)
+        if record is not None:
+            os.kill(record.pid, number)
+
+    def _record(self, name: str) -> Record:
+        record = self._stack.processes.running(name)
+        assert record is not None, f"{name} does not run: {self._stack.processes.log_tail(name)}"
+        return record
