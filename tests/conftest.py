@@ -13,6 +13,7 @@ from tests.support.fixtures import (
     servers,
     topics,
     valkey_url,
+    webhook_receiver_database,
 )
 from tests.support.sandbox import sandbox, sandbox_process
 
@@ -30,6 +31,7 @@ __all__ = [
     "servers",
     "topics",
     "valkey_url",
+    "webhook_receiver_database",
 ]
 
 load_hypothesis_profile()

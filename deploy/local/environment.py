@@ -11,7 +11,7 @@ from pathlib import Path
 from deploy.local.database import dsn_of
 from deploy.local.stack import Stack, write_private
 
-SERVICES = ("ingest", "asset_sync", "batcher")
+SERVICES = ("ingest", "asset_sync", "batcher", "webhook_receiver")
 """The services that have roles, in the order of deploy/postgres/roles.sql."""
 
 ROLES = ("owner", "worker", "api")

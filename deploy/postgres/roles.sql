@@ -24,7 +24,8 @@ BEGIN
         SELECT * FROM (VALUES
             ('ingest', 'ingest'),
             ('asset_sync', 'assets'),
-            ('batcher', 'batching')
+            ('batcher', 'batching'),
+            ('webhook_receiver', 'webhooks')
         ) AS services (name, schema)
     LOOP
         FOREACH role_name IN ARRAY ARRAY[service.name || '_owner', service.name || '_worker', service.name || '_api'] LOOP

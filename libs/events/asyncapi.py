@@ -26,7 +26,7 @@ _HEADERS: Final[dict[str, tuple[str, str]]] = {
     "traceparent": ("string", "W3C trace context of the event's creation"),
 }
 _REQUIRED_HEADERS: Final = ("ce_id", "ce_type", "ce_source", "ce_specversion")
-_SERVICES: Final = ("ingest", "asset_sync", "batcher")
+_SERVICES: Final = ("ingest", "asset_sync", "batcher", "webhook_receiver")
 
 
 def asyncapi_document(version: str) -> dict[str, Any]:

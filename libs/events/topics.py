@@ -102,7 +102,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
         key="organization; organization / key; producer / source",
         summary="who exists and who may ask for what; of keys only the hash",
         written_by=("ingest",),
-        read_by=("asset_sync", "batcher"),
+        read_by=("asset_sync", "batcher", "webhook_receiver"),
     ),
     Topic(
         name="batcher.results",
@@ -125,6 +125,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     _dead_letters("ingest"),
     _dead_letters("asset_sync"),
     _dead_letters("batcher"),
+    _dead_letters("webhook_receiver"),
 )
 
 _BY_NAME: Final = {declared.name: declared for declared in TOPICS}

@@ -4,7 +4,12 @@ from typing import Literal
 
 DatabaseRole = Literal["owner", "worker", "api"]
 
-SCHEMAS: dict[str, str] = {"ingest": "ingest", "asset_sync": "assets", "batcher": "batching"}
+SCHEMAS: dict[str, str] = {
+    "ingest": "ingest",
+    "asset_sync": "assets",
+    "batcher": "batching",
+    "webhook_receiver": "webhooks",
+}
 """Schema by service; a service may read and write no other."""
 
 

@@ -1,6 +1,6 @@
 """The command `platformbus`: what an operator does, from a terminal or a script.
 
-Calls:     the HTTP routes of ingest, asset_sync and batcher, with the key in PLATFORMBUS_KEY
+Calls:     the HTTP routes of ingest, asset_sync, batcher and webhook_receiver, with the key in PLATFORMBUS_KEY
 Touches:   the databases only for `migrate` and `keys bootstrap`; the broker only for `topics apply|compare`;
            the file of key-encryption keys only for `secrets`
 Consumes, publishes, owns:   nothing

@@ -16,7 +16,10 @@ commands = typer.Typer(no_args_is_help=True, help="Bring the services' schemas u
 _STATUS = (("service", "SERVICE"), ("applied", "APPLIED"), ("pending", "PENDING"), ("unknown", "OF NEWER CODE"))
 _MOVED = (("service", "SERVICE"), ("migration", "MIGRATION"))
 
-OneService = Annotated[str | None, typer.Argument(metavar="[SERVICE]", help="ingest, asset_sync or batcher; else all.")]
+OneService = Annotated[
+    str | None,
+    typer.Argument(metavar="[SERVICE]", help="ingest, asset_sync, batcher or webhook_receiver; else all."),
+]
 
 
 @commands.command("up")
@@ -36,7 +39,7 @@ def up(ctx: typer.Context, service: OneService = None, dry_run: DryRun = False, 
 @commands.command("down")
 def down(
     ctx: typer.Context,
-    service: Annotated[str, typer.Argument(help="ingest, asset_sync or batcher.")],
+    service: Annotated[str, typer.Argument(help="ingest, asset_sync, batcher or webhook_receiver.")],
     steps: Annotated[int, typer.Option("--steps", min=1, help="How many, the highest numbers first.")] = 1,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: taking a table back deletes its rows.")] = False,
     dry_run: DryRun = False,

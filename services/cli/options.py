@@ -13,5 +13,7 @@ Organization = Annotated[
     ),
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="How many at most.")]
-Service = Annotated[str | None, typer.Option("--service", help="ingest, asset_sync or batcher; all when left out.")]
+Service = Annotated[
+    str | None, typer.Option("--service", help="ingest, asset_sync, batcher or webhook_receiver; else all.")
+]
 RouteLimit = Annotated[int, typer.Option("--limit", min=1, max=500, help="How many at most.")]

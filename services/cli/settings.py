@@ -6,8 +6,8 @@ from typing import Final, Literal
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-ServiceName = Literal["ingest", "asset_sync", "batcher"]
-SERVICES: Final[tuple[ServiceName, ...]] = ("ingest", "asset_sync", "batcher")
+ServiceName = Literal["ingest", "asset_sync", "batcher", "webhook_receiver"]
+SERVICES: Final[tuple[ServiceName, ...]] = ("ingest", "asset_sync", "batcher", "webhook_receiver")
 
 LOCAL_ENV: Final = Path(__file__).resolve().parents[2] / ".local" / "env"
 """Written by `make up`; a variable that is set in the environment comes before its line here."""
@@ -24,11 +24,13 @@ class CliSettings(BaseSettings):
     ingest_url: str | None = None
     asset_sync_url: str | None = None
     batcher_url: str | None = None
+    webhook_receiver_url: str | None = None
 
     postgres_admin_dsn: SecretStr | None = None
     ingest_owner_dsn: SecretStr | None = None
     asset_sync_owner_dsn: SecretStr | None = None
     batcher_owner_dsn: SecretStr | None = None
+    webhook_receiver_owner_dsn: SecretStr | None = None
     ingest_worker_dsn: SecretStr | None = None
     secrets_kek_file: Path | None = None
 

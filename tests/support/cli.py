@@ -15,7 +15,12 @@ from services.cli.bus import Bus
 from services.cli.settings import CliSettings
 
 KEY = "pbk_plantedkey"
-URLS = {"ingest": "http://ingest.test", "asset_sync": "http://asset-sync.test", "batcher": "http://batcher.test"}
+URLS = {
+    "ingest": "http://ingest.test",
+    "asset_sync": "http://asset-sync.test",
+    "batcher": "http://batcher.test",
+    "webhook_receiver": "http://webhook-receiver.test",
+}
 _SERVICES = {httpx.URL(url).host: name for name, url in URLS.items()}
 
 

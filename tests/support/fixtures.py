@@ -102,6 +102,14 @@ async def batcher_database(databases: Databases) -> AsyncIterator[ServiceDatabas
 
 
 @pytest.fixture
+async def webhook_receiver_database(databases: Databases) -> AsyncIterator[ServiceDatabase]:
+    """The same for webhook_receiver."""
+    database = await databases.create("webhook_receiver")
+    yield ServiceDatabase("webhook_receiver", database)
+    await databases.drop(database)
+
+
+@pytest.fixture
 async def topics(kafka_bootstrap: str) -> AsyncIterator[Topics]:
     """Makes topics of this test's own: `name = await topics.create("requests", partitions=3)`."""
     made = Topics(kafka_bootstrap)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import asyncpg
 import httpx
@@ -20,7 +20,6 @@ from libs.messaging.settings import KafkaSettings
 from libs.postgres.schemas import SCHEMAS
 from tests.support.databases import TestDatabase, dsn_to
 from tests.support.processes import ROOT, Fleet, Spec
-from tests.support.servers import Servers
 
 WHOLE: Mapping[str, tuple[str, str | None]] = {name: (name, None) for name in SCHEMAS}
 """One process per service."""
@@ -29,9 +28,18 @@ SPLIT: Mapping[str, tuple[str, str | None]] = {
     f"{service}-{part}": (service, parts)
     for service in SCHEMAS
     for part, parts in {"http": "http,jobs", "consumers": "consumers", "relay": "relay", "workers": "workers"}.items()
-    if part != "workers" or service == "batcher"
+    if part != "workers" or service in ("batcher", "webhook_receiver")
 }
 """A process per part, as they are scaled in production."""
+
+
+class Addresses(Protocol):
+    """Where the test reaches the servers: the session's `Servers`, or a `Cluster` of its own."""
+
+    @property
+    def kafka_bootstrap(self) -> str: ...
+    @property
+    def valkey_url(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -52,13 +60,16 @@ class System:
     async def start(
         cls,
         folder: Path,
-        servers: Servers,
+        servers: Addresses,
         database: TestDatabase,
         *,
         layout: Mapping[str, tuple[str, str | None]] = WHOLE,
         extra: Mapping[str, str] | None = None,
     ) -> Self:
-        """Apply the topics, start the sandbox, then the services, and return when all are ready."""
+        """Apply the topics, start the sandbox, then the services, and return when all are ready.
+
+        `extra` comes before what the services are told otherwise, such as the addresses of servers.
+        """
         chosen: list[int] = []
         for _ in range(len(layout) + 1):
             chosen.append(ports.choose(chosen))
@@ -67,7 +78,8 @@ class System:
         kek = folder / "kek.json"
         kek.write_text(json.dumps({"active": "t", "keys": {"t": b64encode(secrets.token_bytes(32)).decode()}}))
         environment = _environment(servers, database, sandbox, kek) | dict(extra or {})
-        await apply_topics(KafkaSettings(bootstrap_servers=servers.kafka_bootstrap, replication_factor=1))
+        replicas = int(environment["KAFKA_REPLICATION_FACTOR"])
+        await apply_topics(KafkaSettings(bootstrap_servers=servers.kafka_bootstrap, replication_factor=replicas))
         made = cls(folder, servers.kafka_bootstrap, database, fleet, {}, sandbox, environment)
         made._stack.push_async_callback(fleet.stop)
         try:
@@ -113,7 +125,7 @@ class System:
             await connection.close()
 
 
-def _environment(servers: Servers, database: TestDatabase, sandbox: str, kek: Path) -> dict[str, str]:
+def _environment(servers: Addresses, database: TestDatabase, sandbox: str, kek: Path) -> dict[str, str]:
     made = {
         "KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap,
         "KAFKA_REPLICATION_FACTOR": "1",

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from libs.events.topics import TOPICS
 
-SERVICES = ("ingest", "asset_sync", "batcher")
+SERVICES = ("ingest", "asset_sync", "batcher", "webhook_receiver")
 # A partition's rows are counted with its table.
 TABLES = """
 SELECT relname FROM pg_class

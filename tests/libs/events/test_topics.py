@@ -27,7 +27,7 @@ def test_state_is_compacted_and_the_rest_is_kept_for_a_week() -> None:
 
 def test_a_dead_letter_has_room_for_the_largest_record_and_its_reason() -> None:
     largest = max(declared.max_message_bytes for declared in TOPICS if declared.events)
-    for service in ("ingest", "asset_sync", "batcher"):
+    for service in ("ingest", "asset_sync", "batcher", "webhook_receiver"):
         assert topic(f"{service}.dead_letters").max_message_bytes > largest + 16_384
 
 

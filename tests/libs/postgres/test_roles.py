@@ -146,7 +146,7 @@ async def test_row_security_binds_the_owner_too(things: TestDatabase) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 async def test_a_neighbours_schema_cannot_be_read(things: TestDatabase, role: DatabaseRole) -> None:
-    for service in ("asset_sync", "batcher"):
+    for service in ("asset_sync", "batcher", "webhook_receiver"):
         async with connected(things.dsn(service, role)) as neighbour:
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="schema ingest"):
                 await neighbour.fetch("SELECT name FROM ingest.things")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.cli import FakeServices, run_cli
 
-SERVICES = ("ingest", "asset_sync", "batcher")
+SERVICES = ("ingest", "asset_sync", "batcher", "webhook_receiver")
 LETTER = str(uuid4())
 JOB = {
     "name": "flush",
@@ -26,7 +26,7 @@ def outbox(service: str, rows: int = 0) -> dict[str, Any]:
 
 @pytest.fixture
 def services() -> FakeServices:
-    """Three services that are well."""
+    """Every service, and all are well."""
     made = FakeServices()
     for service in SERVICES:
         made.on(service, "GET", "/ready", {"status": "ok"})
@@ -68,7 +68,7 @@ def test_outbox_shows_what_waits_and_what_the_broker_refuses(services: FakeServi
     run = run_cli("outbox", services=services)
     assert run.exit_code == 0
     assert "too large" in run.stdout
-    assert len(run_cli("outbox", "--json", services=services).json) == 3
+    assert len(run_cli("outbox", "--json", services=services).json) == len(SERVICES)
     assert "nothing waits" in run_cli("outbox", "--service", "batcher", services=services).stdout
 
 
@@ -155,7 +155,7 @@ def test_state_is_reannounced_by_the_service_that_writes_it(services: FakeServic
     )
     assert [row["service"] for row in run.json] == ["asset_sync"]
     assert services.body() == {"topic": "assets.connections", "everything": True}
-    assert len(run_cli("topics", "reannounce", "--json", services=services).json) == 3
+    assert len(run_cli("topics", "reannounce", "--json", services=services).json) == len(SERVICES)
     for arguments in (("--topic", "requests"), ("--topic", "assets.connections", "--service", "ingest")):
         assert run_cli("topics", "reannounce", *arguments, services=services).exit_code == 2
     assert run_cli("topics", "apply", "--grow", "nothing").exit_code == 2

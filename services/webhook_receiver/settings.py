@@ -1,0 +1,38 @@
+"""What an operator sets for webhook_receiver: `WEBHOOK_RECEIVER_*`, and under their old names `WEBHOOK_*`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from libs.runtime.settings import ServiceSettings
+
+
+class WebhookReceiverSettings(ServiceSettings):
+    """Times are seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WEBHOOK_RECEIVER_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    kek_file: Path = Field(validation_alias="SECRETS_KEK_FILE")
+    """Key-encryption keys that seal the apps' secrets."""
+    max_body_bytes: int = Field(default=5_242_880, ge=1_024, le=67_108_864)
+    """Largest delivery, and largest body of an operator's request."""
+    verify_tokens: Mapping[str, SecretStr] = Field(
+        default_factory=dict,
+        validation_alias=AliasChoices("WEBHOOK_RECEIVER_VERIFY_TOKENS", "WEBHOOK_VERIFY_TOKENS"),
+    )
+    """JSON, `platform/app` to the token of its handshake; they count beside those that operators add."""
+    store_raw: bool = Field(
+        default=True, validation_alias=AliasChoices("WEBHOOK_RECEIVER_STORE_RAW", "WEBHOOK_STORE_RAW")
+    )
+    """False: a body is deleted once it is processed; it can then not be replayed."""
+    retention_days: float = Field(
+        default=30.0,
+        gt=0,
+        le=3_650,
+        validation_alias=AliasChoices("WEBHOOK_RECEIVER_RETENTION_DAYS", "WEBHOOK_RETENTION_DAYS"),
+    )
+    """How long deliveries are kept; what tells a repeated one is kept 8 days longer."""

@@ -1,0 +1,1 @@
+"""SQL of webhook_receiver, a file per noun."""
