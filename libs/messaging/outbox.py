@@ -49,6 +49,8 @@ class OutboxItem:
     event_id: str | None = None
     idempotency_key: str | None = None
     lock_key: bool = False
+    traceparent: str | None = None
+    """Trace to go on with where what caused the event is no event itself, e.g. a delivery that came by HTTP."""
 
 
 async def append(
@@ -219,7 +221,7 @@ def _cause(item: OutboxItem, event_id: str) -> tuple[str, str | None, str | None
     """Correlation, causation and the trace to go on with; an event without a cause begins a correlation of its own."""
     cause = item.causation
     if cause is None:
-        return item.correlation_id or event_id, None, None
+        return item.correlation_id or event_id, None, item.traceparent
     return item.correlation_id or cause.correlation_id or cause.id, cause.id, cause.traceparent
 
 

@@ -62,6 +62,16 @@ async def test_the_trace_of_the_cause_is_kept_when_this_process_exports_none(con
     assert found.split("-")[1] == traceparent.split("-")[1]
 
 
+async def test_an_event_that_no_event_caused_goes_on_with_the_trace_that_it_is_given(
+    connection: asyncpg.Connection,
+) -> None:
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    items = [OutboxItem(topic=REQUESTS, key="k", event=a_request(), source="s", traceparent=traceparent)]
+    await append_many(connection, items)
+    kept = await connection.fetchval("SELECT traceparent FROM outbox")
+    assert kept.split("-")[1] == traceparent.split("-")[1]
+
+
 @pytest.mark.parametrize(
     ("item", "words"),
     [
