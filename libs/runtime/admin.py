@@ -278,15 +278,21 @@ def _add_jobs(router: APIRouter, deps: AdminDeps) -> None:
         run_id = 0 if dry_run else await deps.scheduler.run_now(name, requested_by=f"key {who.key_id}")
         return _done(who, dry_run, f"asked for a run of {name}", run_id)
 
-    @router.post("/jobs/{name}/{verb}")
-    async def post_paused(
-        name: str, verb: Literal["pause", "resume"], who: OperatorDep, dry_run: DryRun = False
-    ) -> Done:
-        """Stop starting the job by plan, or go on; by hand it can still be run."""
+    @router.post("/jobs/{name}/pause")
+    async def post_pause(name: str, who: OperatorDep, dry_run: DryRun = False) -> Done:
+        """Stop starting the job by plan; by hand it can still be run."""
+        return await set_paused(name, who, dry_run, paused=True)
+
+    @router.post("/jobs/{name}/resume")
+    async def post_resume(name: str, who: OperatorDep, dry_run: DryRun = False) -> Done:
+        """Start the job by plan again."""
+        return await set_paused(name, who, dry_run, paused=False)
+
+    async def set_paused(name: str, who: Principal, dry_run: bool, *, paused: bool) -> Done:
         _known_job(deps, name)
         async with _changing(deps.database, dry_run) as connection:
-            await job_store.set_paused(connection, name, verb == "pause")
-        return _done(who, dry_run, f"{verb}d job {name}")
+            await job_store.set_paused(connection, name, paused)
+        return _done(who, dry_run, f"{'paused' if paused else 'resumed'} job {name}")
 
 
 def _add_topics(router: APIRouter, deps: AdminDeps) -> None:

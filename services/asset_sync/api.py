@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Response
@@ -27,6 +27,7 @@ from services.asset_sync.usecases.upkeep import note_reseal, reseal_pages
 RESEAL_SECONDS = 15.0
 """How long one request may reseal; the caller asks again while something remains."""
 LONGEST_TOKEN = 8_192
+NOTHING_NEW: dict[str, Any] = {"description": "The same was added before, or with `dry_run` it would be added"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def _add_reading(router: APIRouter, deps: ApiDeps) -> None:
 
 
 def _add_adding(router: APIRouter, deps: ApiDeps) -> None:
-    @router.post("/connections", status_code=201)
+    @router.post("/connections", status_code=201, responses={200: NOTHING_NEW | {"model": ConnectionOut}})
     async def post_connection(
         caller: CallerDep,
         body: ConnectionIn,

@@ -24,6 +24,7 @@ MAY_ASK: Final = (Role.ADMIN, Role.EDITOR, Role.API_USER)
 MAY_LOOK: Final = (*MAY_ASK, Role.ANALYST)
 MAX_BULK: Final = 500
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
+TRIED: Final[dict[str, Any]] = {"description": "With `dry_run`: what would be answered; nothing was recorded"}
 
 IdempotencyKey = Annotated[
     str | None,
@@ -160,7 +161,7 @@ def requests_router(deps: ApiDeps) -> APIRouter:
 def _add_submit(router: APIRouter, deps: ApiDeps) -> None:
     may_ask = [Depends(role_required(*MAY_ASK))]
 
-    @router.post("/requests", status_code=202, dependencies=may_ask)
+    @router.post("/requests", status_code=202, dependencies=may_ask, responses={200: TRIED | {"model": SubmittedOut}})
     async def post_request(
         body: RequestIn, caller: CallerDep, response: Response, key: IdempotencyKey = None, dry_run: DryRun = False
     ) -> SubmittedOut:
@@ -176,7 +177,7 @@ def _add_submit(router: APIRouter, deps: ApiDeps) -> None:
             response.headers["Location"] = f"/v1/requests/{out.request_id}"
         return out
 
-    @router.post("/requests:bulk", status_code=202, dependencies=may_ask)
+    @router.post("/requests:bulk", status_code=202, dependencies=may_ask, responses={200: TRIED | {"model": BulkOut}})
     async def post_bulk(
         body: BulkIn, caller: CallerDep, response: Response, key: IdempotencyKey = None, dry_run: DryRun = False
     ) -> BulkOut:
