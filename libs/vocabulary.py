@@ -47,6 +47,30 @@ class ConnectionStatus(StrEnum):
     DISCONNECTED = "disconnected"
 
 
+class WebhookStatus(StrEnum):
+    """State of a delivery of a platform's webhook; a change within it ends as processed, ignored or duplicate."""
+
+    RECEIVED = "received"
+    PROCESSING = "processing"
+    PROCESSED = "processed"
+    FAILED = "failed"
+    IGNORED = "ignored"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AccountRef:
+    """An account on a platform: what things happen to and belong to."""
+
+    type: str
+    """Our word, one of the platform's `account_types`: page, instagram, ad_account ..."""
+    id: str
+    """The platform's id, in the form in which its other calls take it, e.g. `act_4711` of an ad account."""
+
+    def __str__(self) -> str:
+        return f"{self.type}:{self.id}"
+
+
 @dataclass(frozen=True, slots=True)
 class QuotaScope:
     """One budget that a platform keeps for us, e.g. Meta's `ads_management` of one ad account."""

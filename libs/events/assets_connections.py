@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from libs.events.model import Event
-from libs.vocabulary import ConnectionStatus, PlatformName
+from libs.vocabulary import AccountRef, ConnectionStatus, PlatformName
 
 
 class SealedSecret(BaseModel):
@@ -39,3 +39,7 @@ class Connection(Event):
     expires_at: datetime | None
     sealed_access_token: SealedSecret
     updated_at: datetime
+    accounts: tuple[AccountRef, ...] = ()
+    """Accounts whose webhooks belong to the connection."""
+    created_at: datetime | None = None
+    """None on records of older writers."""

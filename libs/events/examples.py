@@ -14,13 +14,16 @@ from libs.events.ingest_identities import ApiKey, Organization, Producer
 from libs.events.model import Event
 from libs.events.problem import ProblemItem, problem
 from libs.events.requests import RequestSubmitted
-from libs.vocabulary import ConnectionStatus, PlatformName, Role
+from libs.events.webhooks_events import WebhookReceived
+from libs.vocabulary import AccountRef, ConnectionStatus, PlatformName, Role
 
 _ORG: Final = UUID("0190f5c2-7a10-7000-8000-000000000001")
 _CONNECTION: Final = UUID("0190f5c2-7a10-7000-8000-000000000002")
 _REQUEST: Final = UUID("0190f5c2-7a10-7000-8000-000000000003")
 _CALL: Final = UUID("0190f5c2-7a10-7000-8000-000000000004")
 _KEY: Final = UUID("0190f5c2-7a10-7000-8000-000000000005")
+_WEBHOOK: Final = UUID("0190f5c2-7a10-7000-8000-000000000006")
+_ACCOUNT: Final = AccountRef("page", "153125381133")
 _AT: Final = datetime(2026, 11, 21, 9, 30, 0, 125_000, tzinfo=UTC)
 _TRACEPARENT: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 _PARAMS: Final = {"object_id": "120330000000001", "fields": ["id", "name"]}
@@ -183,8 +186,36 @@ _ALL: Final = (
             expires_at=_AT,
             sealed_access_token=SealedSecret(kek_id="k1", wrapped_key="AAAA", ciphertext="BBBB"),
             updated_at=_AT,
+            accounts=(_ACCOUNT,),
+            created_at=_AT,
         ),
         version=2,
+    ),
+    _example(
+        10,
+        f"{_ORG}/meta/{_ACCOUNT}",
+        "platformbus/webhook_receiver",
+        WebhookReceived(
+            webhook_id=_WEBHOOK,
+            position=0,
+            org_id=_ORG,
+            connection_id=_CONNECTION,
+            platform=PlatformName.META,
+            app="1234567890",
+            object="page",
+            field="leadgen",
+            change_type="lead.created",
+            account=_ACCOUNT,
+            external_event_id="page/leadgen/444444444444",
+            occurred_at=_AT,
+            received_at=_AT,
+            value={
+                "leadgen_id": "444444444444",
+                "page_id": "153125381133",
+                "form_id": "777777777777",
+                "created_time": 1795253400,
+            },
+        ),
     ),
 )
 

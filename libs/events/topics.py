@@ -15,6 +15,7 @@ from libs.events.ingest_accepted import ApiRequestAccepted, RequestRejected
 from libs.events.ingest_identities import ApiKey, Organization, Producer
 from libs.events.model import Event
 from libs.events.requests import RequestSubmitted
+from libs.events.webhooks_events import WebhookReceived
 
 DAY_MS: Final = 86_400_000
 KEPT_MS: Final = 7 * DAY_MS
@@ -120,7 +121,16 @@ TOPICS: Final[tuple[Topic, ...]] = (
         key="organization / connection",
         summary="state of every connection, with its access token sealed",
         written_by=("asset_sync",),
-        read_by=("ingest", "batcher"),
+        read_by=("ingest", "batcher", "webhook_receiver"),
+    ),
+    Topic(
+        name="webhooks.events",
+        kind="fact",
+        events=(WebhookReceived,),
+        key="organization / platform / account",
+        summary="what platforms push about accounts of an organization, a record per change",
+        written_by=("webhook_receiver",),
+        read_by=("ingest", "internal systems"),
     ),
     _dead_letters("ingest"),
     _dead_letters("asset_sync"),

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, Literal, Protocol
 
 from libs.platforms.errors import PlatformError
 from libs.vocabulary import PlatformName, QuotaUse, UsageReading
@@ -105,11 +106,73 @@ class Tokens(Protocol):
         """Ask the platform about the token. Raises a PlatformError."""
 
 
+SignatureVerdict = Literal["valid", "missing", "malformed", "wrong_kind", "wrong"]
+Headers = Sequence[tuple[bytes, bytes]]
+"""As ASGI gives them: names in lower case, values as they came."""
+
+
+class UnknownShape(ValueError):  # noqa: N818
+    """A delivery is not of a shape that we know. The text says what is wrong and where, as a JSON pointer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that happened, split out of a delivery."""
+
+    object: str
+    """The platform's word for what it watches."""
+    field: str
+    """The platform's word for what can change."""
+    change_type: str
+    """Our word, noun and past participle: post.created, comment.removed, lead.created ...; `other` without one."""
+    account_type: str
+    """Whose it is, in the words of `Platform.account_types`; else the platform's word, and nobody can own it."""
+    account_id: str
+    external_event_id: str
+    """Natural key: the same for the same change however often it is delivered; at most 200 printable ASCII letters."""
+    occurred_at: datetime | None
+    value: Any
+    """The platform's own JSON of this change; U+0000 in its texts has become U+FFFD, which Postgres can keep."""
+
+
+class Webhooks(Protocol):
+    """Deliveries that the platform pushes to us. No I/O in any of it."""
+
+    def needs_body(self, headers: Headers) -> SignatureVerdict | None:
+        """Give the refusal that the headers alone tell (missing, malformed, wrong_kind), before a body is read."""
+
+    def check_signature(
+        self, headers: Headers, body: bytes, secrets: Sequence[bytes]
+    ) -> tuple[SignatureVerdict, str | None]:
+        """Check the body as it came; give the verdict and the header's text, cut to 200 letters, to be kept.
+
+        Every secret is tried whatever the others gave, and compared in constant time. Never raises.
+        """
+
+    def answer_handshake(self, query: bytes, verify_tokens: Sequence[bytes]) -> bytes | None:
+        """Give the challenge to send back when the query knows one of the tokens, else None: refuse. Never raises."""
+
+    def split(self, body: bytes) -> list[Change]:
+        """Give every change of a delivery in its order; the same body gives the same changes. Raises UnknownShape."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountType:
+    """A kind of account that a connection can name."""
+
+    id_pattern: str
+    """Regular expression that a whole id matches."""
+    example: str
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
     """A platform and its abilities; None means that it has no such ability here yet."""
 
     name: PlatformName
     api_version: str
+    account_types: Mapping[str, AccountType] = field(default_factory=dict)
+    """By our word for the type."""
     batching: Batching | None = None
     tokens: Tokens | None = None
+    webhooks: Webhooks | None = None
