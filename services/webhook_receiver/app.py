@@ -17,12 +17,14 @@ from libs.runtime.auth import Authenticator
 from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
 from libs.runtime.service import Part, ServiceApp, hide_settings
+from libs.runtime.trace import trace_router
 from libs.security.sealing import KeyRing
 from libs.telemetry.redaction import register_secret
 from services.webhook_receiver import __doc__ as card
 from services.webhook_receiver.api import ApiDeps, build_routers
 from services.webhook_receiver.handlers import jobs, routes
 from services.webhook_receiver.settings import WebhookReceiverSettings
+from services.webhook_receiver.store.trace import find_steps
 from services.webhook_receiver.usecases import keeping
 
 SERVICE = "webhook_receiver"
@@ -59,7 +61,11 @@ async def _build(opened: AsyncExitStack, settings: WebhookReceiverSettings, kafk
     admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(), reannounce={})
     app = create_app(
         SERVICE,
-        routers=[*build_routers(ApiDeps(database, ring, _nothing_to_tell)), admin_router(admin)],
+        routers=[
+            *build_routers(ApiDeps(database, ring, _nothing_to_tell)),
+            admin_router(admin),
+            trace_router(SERVICE, database, find_steps),
+        ],
         health=health,
         authenticator=Authenticator(database),
         max_body_bytes=settings.max_body_bytes,
