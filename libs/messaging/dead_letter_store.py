@@ -1,8 +1,5 @@
 """The table of dead letters, and the copies on `<service>.dead_letters`: records as they came, why, where and when."""
 
-import hashlib
-import json
-from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from libs.events.envelope import new_event_id
+from libs.messaging.kept import headers_json, headers_of, record_hash
 from libs.messaging.outbox import RawCopy, append_copies
 from libs.messaging.records import RawRecord
 from libs.postgres import Connection, Record
@@ -61,8 +59,8 @@ async def keep(conn: Connection, consumer: str, letters: Sequence[tuple[RawRecor
         [record.offset for record, _ in letters],
         [record.key for record, _ in letters],
         [record.value for record, _ in letters],
-        [json.dumps(_encoded(record.headers)) for record, _ in letters],
-        [_hash(record) for record, _ in letters],
+        [headers_json(record.headers) for record, _ in letters],
+        [record_hash(record) for record, _ in letters],
         [reason for _, reason in letters],
     )
     new = {row["id"] for row in rows}
@@ -71,19 +69,6 @@ async def keep(conn: Connection, consumer: str, letters: Sequence[tuple[RawRecor
     ]
     await append_copies(conn, copies)
     return len(new)
-
-
-def _encoded(headers: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, str | None]]:
-    # U+0000 cannot be stored in jsonb, not even in the name of a header.
-    return [
-        (name.replace("\x00", "\ufffd"), None if value is None else b64encode(value).decode())
-        for name, value in headers
-    ]
-
-
-def _hash(record: RawRecord) -> bytes:
-    content = [("key", record.key), ("value", record.value), *record.headers]
-    return hashlib.sha256(json.dumps(_encoded(content)).encode()).digest()
 
 
 def _copy(consumer: str, letter_id: UUID, record: RawRecord, reason: str) -> RawCopy:
@@ -137,8 +122,6 @@ async def end(conn: Connection, letter_id: UUID, status: str, note: str | None) 
 
 
 def _letter(row: Record) -> DeadLetter:
-    pairs: list[tuple[str, str | None]] = json.loads(row["headers"])
-    headers = tuple((name, None if value is None else b64decode(value)) for name, value in pairs)
     fields: dict[str, Any] = dict(row.items())
     fields["offset"] = fields.pop("record_offset")
-    return DeadLetter(**(fields | {"headers": headers}))
+    return DeadLetter(**(fields | {"headers": headers_of(row["headers"])}))

@@ -42,3 +42,8 @@ class Route:
 
     For what must be answered even under an id that was seen before.
     """
+    blocking_key: Callable[[Message], str] | None = None
+    """What is blocked when one of its records must be parked; None: the record's own key. Never raises.
+
+    Finer than the key where several parties share it. All routes of a topic name the same.
+    """

@@ -23,11 +23,22 @@ RECORDS = counter("consumer_records_total", "Records by how they ended", ["topic
 LAG_MESSAGES = gauge(
     "consumer_lag_messages", "Records of an assigned partition that are not handled yet", ["topic", "partition"]
 )
-PARTITION_STOPPED = gauge(
-    "consumer_partition_stopped", "1 while a failing record holds back its partition", ["topic", "partition"]
-)
 FAILURES = counter("consumer_failures_total", "Failed attempts at a record or a poll", ["kind"])
 REBUILDS = counter("consumer_rebuilds_total", "Consumers thrown away after an error", ["error"])
 OFFSET_COMMIT_FAILURES = counter(
     "consumer_offset_commit_failures_total", "Commits of offsets that failed; the inbox makes up for it"
 )
+
+PARKED_KEYS = gauge(
+    "parked_keys",
+    "Keys of this service that are blocked: waiting for a replay, or given up until a person acts",
+    ["state"],
+)
+PARKED_RECORDS = gauge("parked_records", "Records of this service that are parked, counted up to 20,000")
+PARKED_OLDEST_AGE_SECONDS = gauge(
+    "parked_oldest_age_seconds", "How long the key that is blocked for longest has been; 0 when none is"
+)
+PARKED = counter("parked_total", "Records that were parked: their own failures, and what came behind them", ["topic"])
+REPLAYS = counter("parked_replays_total", "Attempts at the records of a parked key", ["outcome"])
+DEAD_LETTERS_OPEN = gauge("dead_letters_open", "Dead letters of this service that are open, counted up to 20,000")
+DEAD_LETTERS = counter("dead_letters_total", "Records that did not fit their contract", ["topic"])

@@ -15,6 +15,7 @@ HANDLED: Final = "handled"
 DUPLICATE: Final = "duplicate"
 DEAD: Final = "dead_letter"
 UNWANTED: Final = "unwanted"
+PARKED: Final = "parked"
 
 Outcomes = dict[tuple[str, str], int]
 """Records by (topic, how they ended)."""
@@ -138,7 +139,18 @@ def _outcomes(incoming: Sequence[Incoming], fresh: Sequence[Incoming]) -> Outcom
     return outcomes
 
 
+def add(to: Outcomes, more: Outcomes) -> Outcomes:
+    """Add the second to the first, and return the first."""
+    for at, number in more.items():
+        to[at] = to.get(at, 0) + number
+    return to
+
+
 def count(outcomes: Outcomes) -> None:
     """Add what a committed transaction did to the metrics."""
     for (topic, outcome), number in outcomes.items():
         metrics.RECORDS.labels(topic, outcome).inc(number)
+        if outcome == DEAD:
+            metrics.DEAD_LETTERS.labels(topic).inc(number)
+        elif outcome == PARKED:
+            metrics.PARKED.labels(topic).inc(number)

@@ -1,5 +1,6 @@
 """From a Kafka record to a message of a route, or to the reason why it does not fit its contract."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -10,6 +11,7 @@ from libs.events.topics import topic as declared_topic
 from libs.messaging.messages import Message, Route
 
 MAX_KEY_BYTES: Final = 1_024
+_MAX_BLOCKING_KEY_BYTES: Final = 2_048
 
 Declarations = Callable[[str], Topic]
 """Finds the declaration of a topic by its name; `libs.events.topics.topic` outside of tests."""
@@ -49,11 +51,14 @@ class Routing:
         self._topics: dict[str, Topic] = {}
         self._routes: dict[tuple[str, str], Route] = {}
         self._counts: dict[str, int] = {}
+        self._blocking: dict[str, Callable[[Message], str] | None] = {}
         for route in routes:
             topic = self._topics.setdefault(route.topic, declarations(route.topic))
             if topic.kind == "state" and not route.once:
                 raise ValueError(f"{topic.name} carries state, of which only newer versions are handled")
             self._counts[topic.name] = self._counts.get(topic.name, 0) + 1
+            if self._blocking.setdefault(topic.name, route.blocking_key) != route.blocking_key:
+                raise ValueError(f"the routes of {topic.name} block different keys")
             for event in route.events:
                 if event not in topic.events:
                     raise ValueError(f"{event.__name__} is not declared for topic {topic.name}")
@@ -74,6 +79,17 @@ class Routing:
     def has_one_route(self, topic: str) -> bool:
         """Whether all that is wanted of the topic goes to one handler."""
         return self._counts[topic] == 1
+
+    def blocking_key(self, item: Incoming) -> str:
+        """Name what is blocked when the record is parked. One without a key blocks, and is blocked by, nothing."""
+        message = item.message
+        if message is None or not message.key:
+            return f"(none) {item.record.partition}@{item.record.offset}"
+        chosen = self._blocking[message.topic]
+        key = message.key if chosen is None else chosen(message)
+        size = len(key.encode())
+        # An index takes rows of up to 2,704 bytes.
+        return key if size <= _MAX_BLOCKING_KEY_BYTES else f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
 
     def read(self, record: RawRecord) -> Incoming:
         """Read one record by its contract. Never raises: whatever is wrong with it becomes the reason."""

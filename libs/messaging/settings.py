@@ -28,6 +28,8 @@ class KafkaSettings(BaseSettings):
     min_insync_replicas: int | None = Field(default=None, ge=1, le=9)
     """How many copies a record has before Kafka acknowledges it; None: all but one, so that one broker may be away."""
     request_timeout_ms: int = Field(default=10_000, ge=1_000, le=120_000)
+    parked_max_attempts: int = Field(default=20, ge=1, le=1_000)
+    """Replays of a parked key that may fail in a row before it waits for a person; 20 of them take about nine hours."""
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> "KafkaSettings":

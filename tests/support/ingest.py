@@ -144,7 +144,7 @@ class Ingest:
 
 TABLES = (
     "organizations, api_keys, producers, audit_log, requests, request_result_parts, connections, outbox, inbox,"
-    " state_versions, dead_letters, identity_organizations, identity_api_keys, identity_producers"
+    " state_versions, dead_letters, parked_keys, parked, identity_organizations, identity_api_keys, identity_producers"
 )
 
 

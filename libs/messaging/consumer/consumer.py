@@ -2,12 +2,13 @@
 
 What goes wrong, and what happens then:
     a record does not fit its contract     dead letter, in the same transaction; the offset moves on
-    the batch fails                        taken again record by record in savepoints
-    a record fails                         its partition stops loudly before it and tries again with back-off; others
-    go on the database is away, a deadlock       the whole poll waits and is taken again
+    the batch fails                        halved, in savepoints, until the failing records are found
+    a record fails                         parked in the same transaction, and what comes of its key behind it
+    a parked key is due                    replayed in order, beside the loop, with back-off (libs.messaging.parked)
+    the database is away, a deadlock       the whole poll waits and is taken again
     a record cannot even be read           dead letter that names its place
     Kafka or the group fails               the client is rebuilt; it starts at the committed offsets
-    a crash before the offsets' commit     the records come again; inbox and versions keep them single
+    a crash before the offsets' commit     the records come again; inbox, versions and places keep them single
 """
 
 import asyncio
@@ -15,12 +16,10 @@ import gc
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import asyncpg
 from aiokafka import TopicPartition
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 
@@ -29,10 +28,13 @@ from libs.messaging import metrics
 from libs.messaging.consumer.client import subscribed
 from libs.messaging.consumer.lag import LagWatch
 from libs.messaging.consumer.options import ConsumerOptions
-from libs.messaging.consumer.partitions import Assignment, StoppedPartitions
+from libs.messaging.consumer.partitions import Assignment
 from libs.messaging.consumer.unreadable import REASON, Unreadable, next_record
 from libs.messaging.kafka_logs import limit_kafka_logs
 from libs.messaging.messages import Route
+from libs.messaging.parked.replay import Replayer
+from libs.messaging.parked.settling import Settler
+from libs.messaging.passing import others_were_in_the_way
 from libs.messaging.processing import Outcomes, Processor, count
 from libs.messaging.records import Declarations, Incoming, Routing
 from libs.messaging.settings import KafkaSettings
@@ -43,13 +45,6 @@ Batch = Mapping[TopicPartition, Sequence[Incoming]]
 
 _MAX_PASSING_FAILURES: Final = 5
 """In a row; a deadlock that comes back each time is taken for the record's own fault."""
-_PASSING: Final = (
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-)
-
 logger = logging.getLogger(__name__)
 
 
@@ -74,6 +69,10 @@ class Consumer:
         self._options = options or ConsumerOptions()
         self._routing = Routing(routes, declarations)
         self._processor = Processor(service, self._routing)
+        self._settler = Settler(service, self._routing, self._processor, self._options.replay.first_wait_seconds)
+        self._replayer = Replayer(
+            service, database, self._routing, self._options.replay, most_attempts=kafka.parked_max_attempts
+        )
         self._alive_at = time.monotonic()
         self._rebuilds = 0
         self._passing_failures = 0
@@ -84,15 +83,27 @@ class Consumer:
         return time.monotonic() - self._alive_at
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Consume until `stop` is set; the running transaction is finished and its offsets are committed first.
+        """Consume, and replay what is parked, until `stop` is set.
 
-        Goes on through every failure of database, broker and handlers; raises only what is a bug here.
+        The running transactions are finished and their offsets committed first. Goes on through every failure of
+        database, broker and handlers; raises only what is a bug here.
         """
         limit_kafka_logs()
+        tasks = [asyncio.create_task(self._run(stop)), asyncio.create_task(self._replayer.run(stop))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+
+    async def _run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self._alive_at = time.monotonic()
-            stopped = StoppedPartitions(self._options)
-            assignment = Assignment(stopped, self._options.revoke_limit_seconds)
+            assignment = Assignment(self._options.revoke_limit_seconds)
             try:
                 async with subscribed(
                     self._kafka,
@@ -102,27 +113,23 @@ class Consumer:
                     listener=assignment,
                     options=self._options,
                 ) as client:
-                    await self._consume(client, assignment, stopped, stop)
+                    await self._consume(client, assignment, stop)
             except (KafkaError, ConsumerStoppedError, OSError, _Rebuild) as error:
                 self._rebuilds += 1
                 metrics.REBUILDS.labels(type(error).__name__).inc()
                 logger.error("the consumer is built anew: %s", safe_error(error))  # noqa: TRY400  its trace says nothing
                 await self._wait(stop, self._rebuilds)
 
-    async def _consume(
-        self, client: Any, assignment: Assignment, stopped: StoppedPartitions, stop: asyncio.Event
-    ) -> None:
+    async def _consume(self, client: Any, assignment: Assignment, stop: asyncio.Event) -> None:
         lag = LagWatch(self._options.lag_seconds)
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
-                for partition in stopped.due():
-                    _ignoring_revoked(client.resume, partition)
-                records = await (self._poll_singly(client) if self._singly else self._poll(client, stopped, stopping))
+                records = await (self._poll_singly(client) if self._singly else self._poll(client, stopping))
                 self._alive_at = time.monotonic()
                 if records and not assignment.is_changing:
                     with assignment:
-                        await self._handle(client, stopped, records)
+                        await self._handle(client, records)
                     self._rebuilds = 0
                     if self._passing_failures:
                         await self._wait(stop, self._passing_failures)
@@ -131,10 +138,9 @@ class Consumer:
         finally:
             stopping.cancel()
 
-    async def _poll(self, client: Any, stopped: StoppedPartitions, stopping: "asyncio.Task[bool]") -> Any:
-        wait = stopped.seconds_to_next()
-        milliseconds = self._options.poll_ms if wait is None else max(1, min(self._options.poll_ms, int(wait * 1000)))
-        poll = asyncio.create_task(client.getmany(timeout_ms=milliseconds, max_records=self._options.max_records))
+    async def _poll(self, client: Any, stopping: "asyncio.Task[bool]") -> Any:
+        limits = {"timeout_ms": self._options.poll_ms, "max_records": self._options.max_records}
+        poll = asyncio.create_task(client.getmany(**limits))
         try:
             await asyncio.wait((poll, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not poll.done():
@@ -163,17 +169,13 @@ class Consumer:
         self._singly = bool(records)
         return records
 
-    async def _handle(
-        self, client: Any, stopped: StoppedPartitions, records: Mapping[TopicPartition, Sequence[Any]]
-    ) -> None:
+    async def _handle(self, client: Any, records: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Take a poll's records to their end: handled and committed, or back to be polled again."""
         started = time.monotonic()
         batch = self._read(records)
         metrics.POLL_RECORDS.observe(sum(len(items) for items in batch.values()))
         try:
-            batch = await self._try_those_on_trial(client, stopped, batch)
-            if batch:
-                await self._handle_batch(client, stopped, batch)
+            outcomes = await self._settle([item for some in batch.values() for item in some])
         except Exception as error:  # noqa: BLE001  whatever it is, the records must come again
             self._passing_failures += 1
             metrics.FAILURES.labels("poll").inc()
@@ -181,6 +183,8 @@ class Consumer:
             for partition, items in batch.items():
                 _ignoring_revoked(client.seek, partition, items[0].record.offset)
             return
+        count(outcomes)
+        await self._commit(client, {partition: items[-1].record.offset + 1 for partition, items in batch.items()})
         self._passing_failures = 0
         metrics.POLL_SECONDS.observe(time.monotonic() - started)
 
@@ -198,98 +202,23 @@ class Consumer:
             if collects:
                 gc.enable()
 
-    async def _handle_batch(self, client: Any, stopped: StoppedPartitions, batch: Batch) -> None:
+    async def _settle(self, items: Sequence[Incoming]) -> Outcomes:
+        """Have every record handled, parked or dead-lettered, in one transaction if it can be."""
         try:
             async with self._database.transaction() as connection:
-                outcomes = await self._processor.apply(connection, [item for some in batch.values() for item in some])
+                return await self._settler.settle(connection, items)
         except Exception as error:  # a handler may raise anything
             if self._passes(error):
                 raise
             metrics.FAILURES.labels("batch").inc()
-            logger.warning("a batch failed and is taken record by record: %s", safe_error(error))
-        else:
-            count(outcomes)
-            await self._commit(client, {partition: items[-1].record.offset + 1 for partition, items in batch.items()})
-            return
-        singly = await self._handle_singly(batch)
-        for outcomes in singly.outcomes:
-            count(outcomes)
-        await self._commit(client, singly.offsets)
-        for partition, (item, failure) in singly.failures.items():
-            self._stop_partition(client, stopped, partition, item, failure)
-
-    async def _handle_singly(self, batch: Batch) -> "_Singly":
-        """Take records one by one: in savepoints of one transaction, or if that cannot be committed each in its own."""
+            logger.warning("a batch failed and is taken in parts: %s", safe_error(error))
         try:
             async with self._database.transaction() as connection:
-                return await self._each(batch, lambda: _savepoint(connection))
+                return await self._settler.settle_in_parts(items, lambda: _savepoint(connection), self._passes)
         except Exception as error:  # a constraint that is checked at commit
             if self._passes(error):
                 raise
-        return await self._each(batch, self._database.transaction)
-
-    async def _each(self, batch: Batch, begin: Callable[[], AbstractAsyncContextManager[Connection]]) -> "_Singly":
-        """Apply each record in a transaction of its own; of a partition nothing after its first failing record."""
-        done = _Singly()
-        for partition, items in batch.items():
-            for item in items:
-                try:
-                    async with begin() as connection:
-                        outcomes = await self._processor.apply(connection, [item])
-                except Exception as error:  # a handler may raise anything
-                    if self._passes(error):
-                        raise
-                    done.failures[partition] = (item, error)
-                    break
-                done.outcomes.append(outcomes)
-                done.offsets[partition] = item.record.offset + 1
-        return done
-
-    async def _try_those_on_trial(self, client: Any, stopped: StoppedPartitions, batch: Batch) -> Batch:
-        """Try the first record of partitions that failed before, alone; give what is left to do."""
-        left: dict[TopicPartition, Sequence[Incoming]] = dict(batch)
-        for partition, items in batch.items():
-            if not stopped.is_on_trial(partition):
-                continue
-            try:
-                async with self._database.transaction() as connection:
-                    outcomes = await self._processor.apply(connection, items[:1])
-            except Exception as error:
-                if self._passes(error):
-                    raise
-                del left[partition]
-                self._stop_partition(client, stopped, partition, items[0], error)
-                continue
-            count(outcomes)
-            stopped.passed(partition)
-            logger.warning("partition %d of %s goes on", partition.partition, partition.topic)
-            await self._commit(client, {partition: items[0].record.offset + 1})
-            if len(items) == 1:
-                del left[partition]
-            else:
-                left[partition] = items[1:]
-        return left
-
-    def _stop_partition(
-        self, client: Any, stopped: StoppedPartitions, partition: TopicPartition, item: Incoming, error: Exception
-    ) -> None:
-        """Go back to the failing record and leave its partition alone for a while."""
-        _ignoring_revoked(client.seek, partition, item.record.offset)
-        _ignoring_revoked(client.pause, partition)
-        seconds = stopped.stop(partition, item.record.offset)
-        metrics.FAILURES.labels("record").inc()
-        logger.error(
-            "a record cannot be handled; its partition stops and tries again in %.0f s",
-            seconds,
-            exc_info=error,
-            extra={
-                "topic": partition.topic,
-                "partition": partition.partition,
-                "offset": item.record.offset,
-                "event_id": item.message.envelope.id if item.message else None,
-                "event_type": item.message.envelope.type if item.message else None,
-            },
-        )
+        return await self._settler.settle_in_parts(items, self._database.transaction, self._passes)
 
     async def _commit(self, client: Any, offsets: dict[TopicPartition, int]) -> None:
         """Commit offsets of what the database has. A failure costs a redelivery, which the inbox makes harmless."""
@@ -305,7 +234,7 @@ class Consumer:
         """Whether the same poll may succeed later as it is: the database is away, or others were in the way."""
         if is_available_error(error):
             return True
-        return isinstance(error, _PASSING) and self._passing_failures < _MAX_PASSING_FAILURES
+        return others_were_in_the_way(error) and self._passing_failures < _MAX_PASSING_FAILURES
 
     async def _wait(self, stop: asyncio.Event, failures: int) -> None:
         self._alive_at = time.monotonic()
@@ -316,15 +245,6 @@ class Consumer:
             await asyncio.wait_for(stop.wait(), longest * random.uniform(0.5, 1.0))  # noqa: S311  jitter
         except TimeoutError:
             return
-
-
-@dataclass(slots=True)
-class _Singly:
-    """What became of a batch that was taken record by record."""
-
-    offsets: dict[TopicPartition, int] = field(default_factory=dict)
-    outcomes: list[Outcomes] = field(default_factory=list)
-    failures: dict[TopicPartition, tuple[Incoming, Exception]] = field(default_factory=dict)
 
 
 class _Rebuild(Exception):  # noqa: N818

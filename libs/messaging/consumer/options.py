@@ -1,6 +1,8 @@
 """How a consumer works."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from libs.messaging.parked.options import ReplayOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,10 @@ class ConsumerOptions:
     """Longest wait of a rebalance for the running transaction; less than rebalance_timeout_ms."""
     commit_limit_seconds: float = 10.0
     stop_limit_seconds: float = 10.0
-    first_retry_seconds: float = 1.0
-    """Of a failing record; doubled each time up to max_retry_seconds."""
-    max_retry_seconds: float = 60.0
     first_wait_seconds: float = 0.1
     """While the database is away or the consumer must be rebuilt; doubled each time up to max_wait_seconds."""
     max_wait_seconds: float = 5.0
     lag_seconds: float = 15.0
     """How often the lag is asked for; several answers in a row with lag but no records have the consumer rebuilt."""
+    replay: ReplayOptions = field(default_factory=ReplayOptions)
+    """Of what is parked."""

@@ -20,6 +20,7 @@ from libs.events.requests import RequestSubmitted
 from libs.events.topics import Topic
 from libs.messaging.consumer import Consumer, ConsumerOptions
 from libs.messaging.messages import Message, Route
+from libs.messaging.parked.options import ReplayOptions
 from libs.postgres import Connection, Database
 from tests.support.bus import (
     Crash,
@@ -42,7 +43,9 @@ from tests.support.topics import Topics
 pytestmark = [pytest.mark.db, pytest.mark.kafka]
 
 QUICK = ConsumerOptions(
-    session_timeout_ms=6_000, first_retry_seconds=0.05, max_retry_seconds=0.2, first_wait_seconds=0.05
+    session_timeout_ms=6_000,
+    first_wait_seconds=0.05,
+    replay=ReplayOptions(first_wait_seconds=0.05, longest_wait_seconds=0.2, poll_seconds=0.02),
 )
 BODY = a_request().model_dump_json().encode()
 
@@ -85,6 +88,12 @@ class Bench:
             return int(await self.owner.fetchval("SELECT count(*) FROM dead_letters")) >= count
 
         await until(enough, f"{count} dead letters")
+
+    async def until_committed(self, offset: int, partition: int = 0) -> None:
+        async def is_committed() -> bool:
+            return await self.committed(partition) == offset
+
+        await until(is_committed, f"offset {offset} is committed")
 
     async def committed(self, partition: int = 0) -> int | None:
         return await committed(self.bootstrap, f"ingest-{self.topic.name}", self.topic.name, partition)
@@ -231,7 +240,7 @@ async def test_a_record_that_the_client_cannot_read_becomes_a_dead_letter_by_its
     assert all("still in Kafka" in letter["reason"] for letter in letters)
 
 
-async def test_a_failing_record_stops_its_partition_loudly_and_no_other(
+async def test_a_failing_record_is_parked_loudly_with_its_key_and_every_other_key_goes_on(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     mended = asyncio.Event()
@@ -241,29 +250,24 @@ async def test_a_failing_record_stops_its_partition_loudly_and_no_other(
         if not mended.is_set() and any(message.key == "bad" for message in messages):
             raise ValueError("access_token=EAAB0123456789abcdefghij is refused")
 
-    keys = (b"first", b"bad", b"later")
+    keys = (b"first", b"bad", b"later", b"bad")
     await bench.publish(*((key, BODY, headers_for(RequestSubmitted)) for key in keys))
     await bench.publish(*((b"other", BODY, headers_for(RequestSubmitted)) for _ in range(5)), partition=1)
     with caplog.at_level(logging.ERROR):
         async with running(bench.consumer(handle)):
-            await bench.until_seen(6)
-            await bench.publish((b"more", BODY, headers_for(RequestSubmitted)), partition=1)
-            await bench.publish((b"last", BODY, headers_for(RequestSubmitted)))
             await bench.until_seen(7)
-            assert await bench.committed() == 1
-            assert sorted(await bench.seen()) == ["first@0", "more@5", *(f"other@{n}" for n in range(5))]
+            await bench.publish(*((key, BODY, headers_for(RequestSubmitted)) for key in (b"bad", b"last")))
+            await bench.until_seen(8)
+            await bench.until_committed(6)
+            assert sorted(await bench.seen()) == ["first@0", "last@5", "later@2", *(f"other@{n}" for n in range(5))]
             mended.set()
-            await bench.until_seen(10)
-    assert [what for what in await bench.seen() if "other" not in what and "more" not in what] == [
-        "first@0",
-        "bad@1",
-        "later@2",
-        "last@3",
-    ]
-    assert await bench.committed() == 4
-    stops = [record for record in caplog.records if "its partition stops" in record.message]
-    assert stops
-    assert (stops[0].__dict__["offset"], stops[0].__dict__["topic"]) == (1, bench.topic.name)
+            await bench.until_seen(11)
+    assert [what for what in await bench.seen() if "bad" in what] == ["bad@1", "bad@3", "bad@4"]
+    assert await bench.owner.fetchval("SELECT count(*) FROM parked_keys") == 0
+    records = await bench.owner.fetch("SELECT record_offset, status, attempts > 0 AS failed FROM parked ORDER BY seq")
+    assert [tuple(row) for row in records] == [(1, "replayed", True), (3, "replayed", False), (4, "replayed", False)]
+    logged = [record for record in caplog.records if "it is parked" in record.message]
+    assert [(record.__dict__["offset"], record.__dict__["topic"]) for record in logged] == [(1, bench.topic.name)]
 
 
 async def test_an_error_at_commit_is_traced_to_its_record(bench: Bench) -> None:
@@ -271,18 +275,22 @@ async def test_an_error_at_commit_is_traced_to_its_record(bench: Bench) -> None:
 
     async def handle(conn: Connection, messages: Sequence[Message]) -> None:
         for message in messages:
-            await conn.execute("INSERT INTO seen (what) VALUES ($1)", message.key)
+            await conn.execute("INSERT INTO seen (what) VALUES ($1)", message.data.payload["what"])  # type: ignore[union-attr]
 
-    keys = (b"one", b"two", b"two", b"three")
-    await bench.publish(*((key, BODY, headers_for(RequestSubmitted)) for key in keys))
+    def record(key: str, what: str) -> tuple[bytes, bytes, Headers]:
+        return key.encode(), a_request(what=what).model_dump_json().encode(), headers_for(RequestSubmitted)
+
+    await bench.publish(record("a", "one"), record("b", "two"), record("c", "two"), record("c", "x"), record("d", "y"))
     async with running(bench.consumer(handle)):
-        await bench.until_seen(2)
-
-        async def is_committed() -> bool:
-            return await bench.committed() == 2
-
-        await until(is_committed, "the offset stands before the failing record")
-    assert await bench.seen() == ["one", "two"]
+        await bench.until_seen(3)
+        await bench.until_committed(5)
+        assert await bench.seen() == ["one", "two", "y"]
+        parked = await bench.owner.fetch("SELECT key, record_offset, error FROM parked ORDER BY seq")
+        assert [(row["key"], row["record_offset"]) for row in parked] == [("c", 2), ("c", 3)]
+        assert "no_twins" in parked[0]["error"]
+        await bench.owner.execute("UPDATE seen SET what = 'the first two' WHERE what = 'two'")
+        await bench.until_seen(5)
+    assert await bench.seen() == ["one", "the first two", "y", "two", "x"]
 
 
 async def test_a_crash_between_the_commit_of_the_database_and_that_of_the_offsets_applies_once(bench: Bench) -> None:

@@ -1,0 +1,138 @@
+"""What becomes of a poll's records: handled, put behind a blocked key, or parked with their own error.
+
+A record that fails for a reason of its own is found by halving what failed, each part in a savepoint: parts that are
+well are applied as a whole, and of the failing record's key nothing more. What fails is parked in the transaction that
+applies the rest, so that afterwards every record of the poll is settled and its offsets can be committed.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+from libs.messaging import metrics
+from libs.messaging.kept import storable
+from libs.messaging.parked import store
+from libs.messaging.parked.store import Key, ToPark
+from libs.messaging.processing import PARKED, Outcomes, Processor, add
+from libs.messaging.records import Incoming, Routing
+from libs.postgres import Connection
+from libs.telemetry.redaction import safe_error
+
+_MOST_LOGGED: Final = 3
+"""Failing records of one poll that are logged with their trace; of the others only the number."""
+
+Begin = Callable[[], AbstractAsyncContextManager[Connection]]
+
+logger = logging.getLogger(__name__)
+
+
+class Settler:
+    """Settles records for one consumer."""
+
+    def __init__(self, consumer: str, routing: Routing, processor: Processor, first_wait_seconds: float) -> None:
+        self._consumer = consumer
+        self._routing = routing
+        self._processor = processor
+        self._first_wait_seconds = first_wait_seconds
+
+    async def settle(self, conn: Connection, items: Sequence[Incoming]) -> Outcomes:
+        """Apply records in the open transaction, but put those of blocked keys behind what waits there.
+
+        Either all of it happens or an error passes.
+        """
+        if not await store.any_blocked(conn, self._consumer):
+            return await self._processor.apply(conn, items)
+        keys = [self._key(item) if item.message else None for item in items]
+        blocked = await store.lock_blocked(conn, self._consumer, {key for key in keys if key})
+        if not blocked:
+            return await self._processor.apply(conn, items)
+        free, behind = [], []
+        for item, key in zip(items, keys, strict=True):
+            if key in blocked:
+                behind.append(ToPark(item, key, None))
+            else:
+                free.append(item)
+        await store.park(conn, self._consumer, behind)
+        return add(await self._processor.apply(conn, free), _parked(behind))
+
+    async def settle_in_parts(
+        self, items: Sequence[Incoming], begin: Begin, passes: Callable[[Exception], bool]
+    ) -> Outcomes:
+        """Apply what can be applied and park the rest; `begin` opens a savepoint, or a transaction, for each part.
+
+        An error that passes ends it as it stands; so does one of the parking itself.
+        """
+        outcomes: Outcomes = {}
+        failed: dict[Key, str] = {}
+        to_park: list[ToPark] = []
+        todo = deque([list(items)])
+        while todo:
+            part = self._without(todo.popleft(), failed, to_park)
+            if not part:
+                continue
+            try:
+                async with begin() as conn:
+                    done = await self.settle(conn, part)
+            except Exception as error:  # a handler may raise anything
+                if passes(error):
+                    raise
+                if len(part) > 1:
+                    todo.extendleft((part[len(part) // 2 :], part[: len(part) // 2]))
+                    continue
+                _report(part[0], error, len(failed))
+                failed[self._key(part[0])] = text = storable(safe_error(error))
+                to_park.append(ToPark(part[0], self._key(part[0]), text))
+            else:
+                add(outcomes, done)
+        if to_park:
+            async with begin() as conn:
+                await self._park(conn, failed, to_park)
+        return add(outcomes, _parked(to_park))
+
+    def _without(self, items: list[Incoming], failed: dict[Key, str], to_park: list[ToPark]) -> list[Incoming]:
+        """Take out the records whose key has failed in this poll: they wait behind it."""
+        if not failed:
+            return items
+        left = []
+        for item in items:
+            if item.message and (key := self._key(item)) in failed:
+                to_park.append(ToPark(item, key, None))
+            else:
+                left.append(item)
+        return left
+
+    async def _park(self, conn: Connection, failed: dict[Key, str], to_park: list[ToPark]) -> None:
+        await store.block(conn, self._consumer, failed, self._first_wait_seconds)
+        new = set(await store.park(conn, self._consumer, to_park))
+        # Of such a key everything was parked before, and may have ended since: nothing would ever unblock it.
+        if known := failed.keys() - new:
+            await store.unblock_empty(conn, self._consumer, known)
+
+    def _key(self, item: Incoming) -> Key:
+        return item.record.topic, self._routing.blocking_key(item)
+
+
+def _parked(records: Sequence[ToPark]) -> Outcomes:
+    outcomes: Outcomes = {}
+    for record in records:
+        at = (record.key[0], PARKED)
+        outcomes[at] = outcomes.get(at, 0) + 1
+    return outcomes
+
+
+def _report(item: Incoming, error: Exception, before: int) -> None:
+    metrics.FAILURES.labels("record").inc()
+    logger.log(
+        logging.ERROR if before < _MOST_LOGGED else logging.DEBUG,
+        "a record cannot be handled; it is parked, and its key waits behind it",
+        exc_info=error,
+        extra={
+            "topic": item.record.topic,
+            "partition": item.record.partition,
+            "offset": item.record.offset,
+            "event_id": item.message.envelope.id if item.message else None,
+            "event_type": item.message.envelope.type if item.message else None,
+        },
+    )
