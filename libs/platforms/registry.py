@@ -28,6 +28,11 @@ class PlatformSettings:
         """Secrets to be hidden wherever they turn up."""
         return tuple(secret.get_secret_value() for secret in self.meta.app_secrets.values())
 
+    @property
+    def app_secrets(self) -> Mapping[tuple[str, str], str]:
+        """The same secrets by platform and app: what the apps' webhooks are signed with too."""
+        return {(PlatformName.META.value, app): text.get_secret_value() for app, text in self.meta.app_secrets.items()}
+
 
 def build_platforms(
     http: httpx.AsyncClient | None, settings: PlatformSettings | None = None

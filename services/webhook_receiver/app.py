@@ -1,8 +1,10 @@
 """Composition root: settings -> pools, keys -> handlers, API and parts; nothing else builds things."""
 
+import asyncio
 import os
 import socket
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Literal
 from uuid import uuid4
 
@@ -10,7 +12,7 @@ from libs.jobs import Scheduler
 from libs.messaging.consumer import Consumer
 from libs.messaging.relay import Relay
 from libs.messaging.settings import KafkaSettings
-from libs.platforms.registry import PlatformSettings
+from libs.platforms.registry import PlatformSettings, build_platforms
 from libs.postgres import Database
 from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
@@ -20,12 +22,24 @@ from libs.runtime.service import Part, ServiceApp, hide_settings
 from libs.runtime.trace import trace_router
 from libs.security.sealing import KeyRing
 from libs.telemetry.redaction import register_secret
+from libs.work_queue import Worker
 from services.webhook_receiver import __doc__ as card
 from services.webhook_receiver.api import ApiDeps, build_routers
-from services.webhook_receiver.handlers import jobs, routes
+from services.webhook_receiver.handlers import (
+    Deps,
+    give_shards_back,
+    jobs,
+    keep_fresh,
+    keep_measuring,
+    on_due_deliveries,
+    refresh_apps,
+    routes,
+)
 from services.webhook_receiver.settings import WebhookReceiverSettings
 from services.webhook_receiver.store.trace import find_steps
 from services.webhook_receiver.usecases import keeping
+from services.webhook_receiver.usecases.directory import AppDirectory
+from services.webhook_receiver.usecases.shards import Shards
 
 SERVICE = "webhook_receiver"
 
@@ -34,35 +48,49 @@ async def build() -> ServiceApp:
     """Read the settings and build the service; nothing runs yet."""
     settings, kafka, platform_settings = WebhookReceiverSettings(), KafkaSettings(), PlatformSettings()
     hide_settings(kafka)
-    for secret in (
-        *platform_settings.secrets,
-        *(token.get_secret_value() for token in settings.verify_tokens.values()),
-    ):
+    for secret in (*platform_settings.secrets, *settings.verify_tokens_by_app.values()):
         register_secret(secret)
     opened = AsyncExitStack()  # closed by the frame, or here when something could not be opened
     try:
-        return await _build(opened, settings, kafka)
+        return await _build(opened, settings, kafka, platform_settings)
     except BaseException:
         await opened.aclose()
         raise
 
 
-async def _build(opened: AsyncExitStack, settings: WebhookReceiverSettings, kafka: KafkaSettings) -> ServiceApp:
+async def _build(
+    opened: AsyncExitStack, settings: WebhookReceiverSettings, kafka: KafkaSettings, platform_settings: PlatformSettings
+) -> ServiceApp:
     ring = KeyRing.from_file(settings.kek_file)
     database = await _database(opened, settings, "worker")
     api_database = await _database(opened, settings, "api")
     async with database.transaction() as conn:  # a service that was away for months must not begin without this month
         await keeping.make_partitions(conn)
+    platforms = build_platforms(None, platform_settings)  # what a webhook needs of a platform does no I/O
+    directory = AppDirectory(
+        ring, platforms, secrets=platform_settings.app_secrets, verify_tokens=settings.verify_tokens_by_app
+    )
+    await refresh_apps(directory, database)
+    owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    deps = Deps(
+        database=database,
+        platforms=platforms,
+        ring=ring,
+        shards=Shards(owner),
+        store_raw=settings.store_raw,
+        retention_days=settings.retention_days,
+    )
+    # A process that does not get the deliveries itself learns of them by looking.
+    worker = Worker("deliveries", partial(on_due_deliveries, deps), idle_max_seconds=0.1)
     consumer = Consumer(service=SERVICE, database=database, kafka=kafka, routes=routes())
     relay = Relay(worker_dsn=settings.worker_dsn.get_secret_value(), kafka=kafka, service=SERVICE)
-    owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-    scheduler = Scheduler(database, jobs(), owner)
+    scheduler = Scheduler(database, jobs(deps), owner)
     health = service_health(SERVICE, database, api_database, consumer, relay)
     admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(), reannounce={})
     app = create_app(
         SERVICE,
         routers=[
-            *build_routers(ApiDeps(database, ring, _nothing_to_tell)),
+            *build_routers(ApiDeps(database, ring, partial(refresh_apps, directory, database), worker.wake)),
             admin_router(admin),
             trace_router(SERVICE, database, find_steps),
         ],
@@ -71,8 +99,22 @@ async def _build(opened: AsyncExitStack, settings: WebhookReceiverSettings, kafk
         max_body_bytes=settings.max_body_bytes,
         description=card or "",
     )
-    parts = [Part("consumers", consumer.run), Part("jobs", scheduler.run), Part("relay", relay.run)]
+    parts = [
+        Part("http", partial(keep_fresh, directory, database)),
+        Part("consumers", consumer.run),
+        Part("workers", partial(_work, deps, worker)),
+        Part("jobs", scheduler.run),
+        Part("relay", relay.run),
+    ]
     return ServiceApp(name=SERVICE, settings=settings, health=health, app=app, parts=parts, close=opened.aclose)
+
+
+async def _work(deps: Deps, worker: Worker, stop: asyncio.Event) -> None:
+    """Process deliveries, and measure what waits, until told to stop."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keep_measuring(deps, stop))
+        await worker.run(stop)
+    await give_shards_back(deps)
 
 
 async def _database(
@@ -87,7 +129,3 @@ async def _database(
     )
     opened.push_async_callback(database.close)
     return database
-
-
-async def _nothing_to_tell() -> None:
-    """Nothing of this process holds apps in memory yet."""

@@ -1,17 +1,31 @@
 """What webhook_receiver works with: apps, deliveries as they arrive, deliveries being processed, what came of them."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from libs.platforms.base import Change, Webhooks
 from libs.security.sealing import SealedSecret
-from libs.vocabulary import PlatformName, Role
+from libs.vocabulary import ConnectionStatus, PlatformName, Role, WebhookStatus
 
 SOURCE: Final = "platformbus/webhook_receiver"
 TOPIC: Final = "webhooks.events"
 SHARDS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """An app that a platform pushes to, ready to verify. The repr shows no secret."""
+
+    platform: PlatformName
+    app: str
+    secrets: tuple[bytes, ...] = field(repr=False)
+    """Every one that is active now; any of them may have signed."""
+    verify_tokens: tuple[bytes, ...] = field(repr=False)
+    webhooks: Webhooks
 
 
 @dataclass(slots=True)
@@ -97,3 +111,132 @@ class NewApp:
     secret: str = field(repr=False)
     verify_token: str | None = field(repr=False)
     """None: one is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRow:
+    """A connection as its newest state says."""
+
+    connection_id: UUID
+    org_id: UUID
+    platform: PlatformName
+    status: ConnectionStatus
+    created_at: datetime | None
+    """None: the state does not say it."""
+    accounts: tuple[tuple[str, str], ...]
+    """Pairs of type and id."""
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A delivery that waits, without its body."""
+
+    id: UUID
+    received_at: datetime
+    shard: int
+    seq: int
+    status: WebhookStatus
+    attempts: int
+    max_attempts: int
+    body_bytes: int
+
+    @property
+    def is_left_over(self) -> bool:
+        """Whether somebody claimed it and did not come to an end."""
+        return self.status is WebhookStatus.PROCESSING
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery that this process claimed."""
+
+    id: UUID
+    received_at: datetime
+    seq: int
+    """Order of arrival."""
+    platform: str
+    app: str
+    shard: int
+    raw: bytes | None = field(repr=False)
+    attempts: int
+    """This one counts."""
+    max_attempts: int
+    replays: int
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a round works on."""
+
+    deliveries: tuple[Delivery, ...] = ()
+    """In order of arrival."""
+    given_up: int = 0
+    """How many had no attempt left: whoever worked on them ended each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A delivery and what happened according to it."""
+
+    delivery: Delivery
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A change on its way to an organization."""
+
+    org_id: UUID
+    platform: str
+    external_event_id: str
+    connection_id: UUID
+    event_id: UUID
+    """The delivery's."""
+    position: int
+    outbox_event_id: str
+
+    @property
+    def identity(self) -> tuple[UUID, str, str]:
+        """What happens once."""
+        return self.org_id, self.platform, self.external_event_id
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a change came to."""
+
+    delivery: Delivery
+    position: int
+    change: Change
+    status: WebhookStatus
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a delivery ended."""
+
+    delivery: Delivery
+    status: WebhookStatus
+    reason: str | None
+    forgets: bool
+    """Its body goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a round came to."""
+
+    endings: tuple[Ending, ...]
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What waits, for the gauges."""
+
+    rows_by_status: Mapping[str, int]
+    oldest_age_seconds: float
+    default_partition_rows: int

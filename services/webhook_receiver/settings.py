@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from libs.runtime.settings import ServiceSettings
@@ -36,3 +36,16 @@ class WebhookReceiverSettings(ServiceSettings):
         validation_alias=AliasChoices("WEBHOOK_RECEIVER_RETENTION_DAYS", "WEBHOOK_RETENTION_DAYS"),
     )
     """How long deliveries are kept; what tells a repeated one is kept 8 days longer."""
+
+    @field_validator("verify_tokens")
+    @classmethod
+    def _names_platform_and_app(cls, value: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+        if any(name.count("/") != 1 or name.startswith("/") or name.endswith("/") for name in value):
+            raise ValueError("each name must be of the form platform/app")
+        return value
+
+    @property
+    def verify_tokens_by_app(self) -> Mapping[tuple[str, str], str]:
+        """The tokens by platform and app."""
+        parts = ((name.partition("/"), token) for name, token in self.verify_tokens.items())
+        return {(platform, app): token.get_secret_value() for (platform, _, app), token in parts}

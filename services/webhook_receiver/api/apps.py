@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from libs.runtime.admin import DryRun, OperatorDep
 from libs.vocabulary import PlatformName
-from services.webhook_receiver.api.deps import ApiDeps, Body, actor_of, changing
+from services.webhook_receiver.api.deps import ApiDeps, Body, actor_of, changing_apps
 from services.webhook_receiver.models import AppRow, NewApp
 from services.webhook_receiver.usecases import apps
 
@@ -128,7 +128,7 @@ def _add_changing(router: APIRouter, deps: ApiDeps) -> None:
         """Add an app with its first secret; its deliveries are accepted within two seconds, everywhere."""
         given = body.verify_token.get_secret_value() if body.verify_token else None
         wanted = NewApp(body.platform, body.app, body.name or body.app, body.secret.get_secret_value(), given)
-        async with changing(deps, dry_run) as conn:
+        async with changing_apps(deps, dry_run) as conn:
             row, token = await apps.add_app(conn, deps.ring, wanted, actor_of(who))
         if dry_run:
             response.status_code = 200
@@ -140,7 +140,7 @@ def _add_changing(router: APIRouter, deps: ApiDeps) -> None:
         who: OperatorDep, platform: PlatformName, app: AppPath, dry_run: DryRun = False
     ) -> AppDeletedOut:
         """Accept nothing for the app any more; what it delivered stays."""
-        async with changing(deps, dry_run) as conn:
+        async with changing_apps(deps, dry_run) as conn:
             await apps.delete_app(conn, platform, app, actor_of(who))
         return AppDeletedOut(platform=platform, app=app, dry_run=dry_run)
 
@@ -156,7 +156,7 @@ def _add_secrets(router: APIRouter, deps: ApiDeps) -> None:
         dry_run: DryRun = False,
     ) -> AppOut:
         """Accept a second secret, so that the platform's can be changed without a gap."""
-        async with changing(deps, dry_run) as conn:
+        async with changing_apps(deps, dry_run) as conn:
             secret = body.secret.get_secret_value()
             row = await apps.add_secret(conn, deps.ring, platform, app, secret, actor_of(who))
         if dry_run:
@@ -168,7 +168,7 @@ def _add_secrets(router: APIRouter, deps: ApiDeps) -> None:
         who: OperatorDep, platform: PlatformName, app: AppPath, secret_id: UUID, dry_run: DryRun = False
     ) -> AppOut:
         """Retire a secret: what it signed is refused from now on, and it is forgotten."""
-        async with changing(deps, dry_run) as conn:
+        async with changing_apps(deps, dry_run) as conn:
             row = await apps.retire_secret(conn, platform, app, secret_id, actor_of(who))
         return _shown(row, dry_run=dry_run)
 

@@ -19,8 +19,10 @@ class ApiDeps:
     database: Database
     """As worker: apps and deliveries belong to no single organization."""
     ring: KeyRing
-    changed: Callable[[], Awaitable[None]]
-    """Called after a change was committed, so that this process knows of it at once."""
+    apps_changed: Callable[[], Awaitable[None]]
+    """Called after a change of apps was committed, so that this process knows of it at once."""
+    wake: Callable[[], None]
+    """Called when deliveries wait to be processed."""
 
 
 class Body(BaseModel):
@@ -41,7 +43,15 @@ async def changing(deps: ApiDeps, dry_run: bool) -> AsyncIterator[Connection]:
             yield conn
             if dry_run:
                 raise _RolledBack
-        await deps.changed()
+
+
+@asynccontextmanager
+async def changing_apps(deps: ApiDeps, dry_run: bool) -> AsyncIterator[Connection]:
+    """As `changing`; this process knows of the change when the block has ended."""
+    async with changing(deps, dry_run) as conn:
+        yield conn
+    if not dry_run:
+        await deps.apps_changed()
 
 
 def actor_of(who: Principal) -> Actor:
