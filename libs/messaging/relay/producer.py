@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from libs.messaging.relay.store import FIRST_HEADER, HEADER_NAMES, ID, KEY, KEY_HASH, PAYLOAD, RAW_HEADERS, SIZE, TOPIC
@@ -120,12 +120,18 @@ class BatchProducer:
         await asyncio.wait_for(self._producer.client.close(), STOP_LIMIT_SECONDS)
 
     async def partitions(self, topics: Sequence[str]) -> dict[str, int]:
-        """Return the number of partitions of those topics that exist; the count is asked once per producer."""
+        """Return the number of partitions of those topics that exist; the count is asked once per producer.
+
+        Raises: KafkaError when no broker says which topics there are: a silent one may have them.
+        """
         for topic in topics:
             if topic not in self._partitions:
+                asked_ms = time.time() * 1000
                 try:
                     known = await asyncio.wait_for(self._producer.partitions_for(topic), METADATA_LIMIT_SECONDS)
-                except (TimeoutError, KafkaError):
+                except (TimeoutError, KafkaError) as error:
+                    if self._producer.client.cluster._last_successful_refresh_ms < asked_ms:
+                        raise KafkaConnectionError(f"no broker says whether there is a topic {topic}") from error
                     continue
                 self._partitions[topic] = len(known)
         return {topic: self._partitions[topic] for topic in topics if topic in self._partitions}
