@@ -54,8 +54,8 @@ test-kafka: install ## the tests that need Kafka
 e2e: install ## the tests that start the services as processes, and kill them
 	$(BIN)/python -m pytest -m e2e $(ARGS)
 
-soak: install ## the chaos test with 20,000 requests
-	CHAOS_REQUESTS=20000 $(BIN)/python -m pytest -m e2e -k chaos -s $(ARGS)
+soak: install ## the survival test with 5,000 requests, on one broker and on three; SURVIVAL_SEED replays a run
+	SURVIVAL_REQUESTS=$${SURVIVAL_REQUESTS:-5000} $(BIN)/python -m pytest -m e2e -s tests/e2e/test_survival.py $(ARGS)
 
 bench: install ## every benchmark, as ratios from one run
 	@$(BIN)/python -m benchmarks

@@ -1,37 +1,139 @@
-"""Kills at seeded random times: the same seed gives the same order of victims and the same pauses."""
+"""Faults at seeded random times: the same seed gives the same plan, which is data and can be printed."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from aiokafka.admin import AIOKafkaAdminClient
+
+from tests.support.cluster import Cluster
 from tests.support.processes import Fleet
+from tests.support.proxy import Proxy
 
 T = TypeVar("T")
+Kind = Literal["kill", "freeze", "kill server", "kill leader", "cut", "black hole"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """What happens to whom, when, and for how long."""
+
+    at_seconds: float
+    kind: Kind
+    target: str
+    """A process, a server, `topic/partition` whose leader is meant, or a service or broker whose network it is."""
+    seconds: float = 0.0
+    resets: bool = False
+    """A black hole that ends with its connections reset: what it held back is lost."""
+
+    def __str__(self) -> str:
+        lasting = f" for {self.seconds:.1f} s" if self.seconds else ""
+        return f"{self.at_seconds:6.1f} s: {self.kind} {self.target}{lasting}{', then reset' if self.resets else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """What a plan is made of; every fault of it comes once per round."""
+
+    kills: Sequence[str]
+    freezes: Sequence[tuple[str, float]]
+    """Processes, and how long a lease of theirs lasts: they stand still for longer."""
+    servers: Sequence[str]
+    leaders: Sequence[str] = ()
+    cuts: Sequence[str] = ()
+    black_holes: Sequence[str] = ()
+
+
+def make_plan(menu: Menu, seed: int, *, seconds: float, rounds: int = 1) -> list[Fault]:
+    """Spread every fault of the menu over the time, in seeded order, at seeded moments, for seeded durations."""
+    generator = random.Random(seed)
+    made: list[Callable[[float], Fault]] = []
+    for _ in range(rounds):
+        made += [_maker(generator, "kill", name) for name in menu.kills]
+        made += [_maker(generator, "freeze", name, (1.2 * lease, 1.6 * lease)) for name, lease in menu.freezes]
+        made += [_maker(generator, "kill server", name, (0.2, 3.0)) for name in menu.servers]
+        made += [_maker(generator, "kill leader", place, (0.2, 3.0)) for place in menu.leaders]
+        made += [_maker(generator, "cut", name, (0.5, 5.0)) for name in menu.cuts]
+        made += [_maker(generator, "black hole", name, (2.0, 8.0)) for name in menu.black_holes]
+    generator.shuffle(made)
+    part = seconds / len(made)
+    return [make((number + generator.random()) * part) for number, make in enumerate(made)]
+
+
+def _maker(
+    generator: random.Random, kind: Kind, target: str, between: tuple[float, float] | None = None
+) -> Callable[[float], Fault]:
+    lasting = generator.uniform(*between) if between else 0.0
+    resets = kind == "black hole" and generator.random() < 0.5
+    return lambda at: Fault(at, kind, target, lasting, resets)
 
 
 @dataclass(slots=True)
-class Chaos:
-    """Kills processes of a fleet, every victim `each` times, spread over `seconds`."""
+class Nemesis:
+    """Carries out a plan on processes, servers and the network between them."""
 
     fleet: Fleet
-    victims: Sequence[str]
-    seed: int
-    each: int
-    seconds: float
-    killed: list[str] = field(default_factory=list)
+    cluster: Cluster
+    done: Counter[str] = field(default_factory=Counter)
+    """How often each kind of fault hit."""
+    ended_at: float = 0.0
+    """When the last fault was over, by the monotonic clock: what was killed runs again, what was cut is whole."""
+    _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
-    async def run(self) -> None:
-        """Kill in seeded order at seeded moments."""
-        generator = random.Random(self.seed)
-        order = [name for name in self.victims for _ in range(self.each)]
-        generator.shuffle(order)
-        for name in order:
-            # A point in time, not a wait for something: where the kill hits is meant to be arbitrary.
-            await asyncio.sleep(generator.uniform(0, 2 * self.seconds / len(order)))
-            await self.fleet[name].kill()
-            self.killed.append(name)
+    async def run(self, plan: Sequence[Fault]) -> None:
+        """Begin every fault in its time; return when the last one is over."""
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as faults:
+            for fault in sorted(plan):
+                # A point in time, not a wait for something: where a fault hits is meant to be arbitrary.
+                await asyncio.sleep(max(0.0, began + fault.at_seconds - time.monotonic()))
+                faults.create_task(self._strike(fault), name=str(fault))
+        self.ended_at = time.monotonic()
+
+    async def _strike(self, fault: Fault) -> None:
+        """One fault from its beginning to its end; those of the same target wait for each other."""
+        target = await self._leader_of(fault.target) if fault.kind == "kill leader" else fault.target
+        async with self._locks["broker" if target in self.cluster.brokers else target]:
+            match fault.kind:
+                case "kill":
+                    await self.fleet[target].kill()
+                case "freeze":
+                    self.fleet[target].freeze()
+                    await asyncio.sleep(fault.seconds)
+                    self.fleet[target].thaw()
+                case "kill server" | "kill leader":
+                    await self.cluster.kill(target)
+                    await asyncio.sleep(fault.seconds)
+                    await self.cluster.restart(target)
+                case "cut" | "black hole":
+                    await self._break(self.cluster.proxies[target], fault)
+            self.done[fault.kind] += 1
+
+    async def _break(self, way: Proxy, fault: Fault) -> None:
+        if fault.kind == "cut":
+            await way.cut()
+        else:
+            way.black_hole()
+        await asyncio.sleep(fault.seconds)
+        if fault.resets:
+            await way.reset()
+        await way.heal()
+
+    async def _leader_of(self, place: str) -> str:
+        """Name of the broker that leads `topic/partition` now."""
+        topic, _, number = place.rpartition("/")
+        client = AIOKafkaAdminClient(bootstrap_servers=self.cluster.kafka_bootstrap)
+        try:
+            await client.start()
+            (described,) = await client.describe_topics([topic])
+        finally:
+            await client.close()
+        led = {part["partition"]: part["leader"] for part in described["partitions"]}
+        return f"kafka-{max(1, led[int(number)])}"
 
 
 async def spread(items: Sequence[T], seconds: float) -> AsyncIterator[T]:

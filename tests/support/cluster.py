@@ -39,7 +39,7 @@ class Cluster:
         self._stack = Stack(folder, environment={}, heap_mb=_HEAP_MB)
         self.brokers: dict[str, Kafka] = {}
         self.to_broker: dict[str, Proxy] = {}
-        """The services' way to each broker, by its name."""
+        """The way of all services to each broker, by its name: a broker tells one address to all."""
         self.to_database = {service: self._proxy(service) for service in SCHEMAS}
         """Each service's own way to the database."""
         cluster = make_cluster_id()
@@ -66,8 +66,9 @@ class Cluster:
 
     @property
     def proxies(self) -> Mapping[str, Proxy]:
-        """Every proxy: by service for the database, by the broker's name for Kafka."""
-        return {**self.to_database, **self.to_broker}
+        """Every way that can be broken, by its two ends: `batcher~postgres`, `services~kafka`."""
+        ways = {f"{service}~postgres": proxy for service, proxy in self.to_database.items()}
+        return ways | {f"services~{broker}": proxy for broker, proxy in self.to_broker.items()}
 
     @property
     def postgres_admin_dsn(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from services.cli.bootstrap import bootstrap_key
 from tests.support.system import System
@@ -140,7 +141,20 @@ async def send_by_http(client: Client, organization: Organization, ask: Ask) -> 
 
 
 async def send_by_kafka(producer: AIOKafkaProducer, organization: Organization, ask: Ask) -> None:
-    """Publish `request.submitted`; its `ce_id` differs each time, its idempotency key does not."""
+    """Publish `request.submitted` until Kafka has it; its `ce_id` differs each time, its idempotency key does not."""
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while True:
+        try:
+            await _publish(producer, organization, ask)
+        except KafkaError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            return
+
+
+async def _publish(producer: AIOKafkaProducer, organization: Organization, ask: Ask) -> None:
     headers = {
         "ce_id": str(uuid.uuid4()),
         "ce_type": "request.submitted.v1",
