@@ -1,7 +1,8 @@
 """Meta: Graph API and Marketing API.
 
 Version: v26.0 (2026-07-29), set by META_API_VERSION.
-Abilities: batching (`get_object`, `get_ad_accounts`), tokens (`debug_token`).
+Abilities: batching (`get_object`, `get_ad_accounts`), tokens (`debug_token`), webhooks (pages, lead ads, Instagram, ad
+ accounts, Messenger, WhatsApp, Threads).
 `get_object`: `object_id`, `fields`; for a campaign, ad set, ad or creative also `account_id`, the ad account it is
  below, so that the first read already counts against that account's budget; later ones learn it from the answers.
 `get_ad_accounts`: `fields`, `limit`, and `after` (the page before names it in `paging.cursors.after`).
@@ -20,6 +21,7 @@ from libs.platforms.meta.batching import MetaBatching
 from libs.platforms.meta.client import GraphClient
 from libs.platforms.meta.settings import MetaSettings
 from libs.platforms.meta.tokens import MetaTokens
+from libs.platforms.meta.webhooks import ACCOUNT_TYPES, MetaWebhooks
 from libs.vocabulary import PlatformName
 
 
@@ -29,6 +31,8 @@ def build_platform(http: httpx.AsyncClient | None, settings: MetaSettings) -> Pl
     return Platform(
         name=PlatformName.META,
         api_version=settings.api_version,
+        account_types=ACCOUNT_TYPES,
         batching=MetaBatching(client),
         tokens=MetaTokens(client),
+        webhooks=MetaWebhooks(),
     )

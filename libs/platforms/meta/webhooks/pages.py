@@ -1,0 +1,116 @@
+"""What changes of pages, Instagram accounts and ad accounts mean.
+
+Fields of `feed`: "Webhooks reference, page", read 2026-11. Which of them tell two changes apart is not documented, our
+choice is decision 0019.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from libs.platforms.meta.webhooks.keys import Meaning, Told, first, inside, moment, natural_key
+
+_NOUNS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("post", "status", "photo", "video", "share", "album", "link", "note", "story", "event"), "post"),
+    "comment": "comment",
+    "like": "reaction",
+    "reaction": "reaction",
+    "rating": "rating",
+    "review": "rating",
+}
+_PARTICIPLES: Final[Mapping[str, str]] = {
+    "add": "created",
+    **dict.fromkeys(("edit", "edited", "update"), "edited"),
+    **dict.fromkeys(("remove", "delete"), "removed"),
+    "hide": "hidden",
+    "unhide": "unhidden",
+}
+_ONCE: Final = ("add", "remove", "delete")
+"""Verbs that come once for one object and person at one time; others can come again and look the same."""
+_TARGETS: Final = ("comment_id", "post_id", "photo_id", "video_id", "share_id", "open_graph_story_id", "album_id")
+
+
+def feed(told: Told) -> Meaning:
+    """Read `feed`, `mention` and `ratings`: an item, a verb, and whose."""
+    fields = told.fields
+    item, verb = str(fields.get("item", "")), str(fields.get("verb", ""))
+    noun = _FEED_NOUNS.get(told.field) or _NOUNS.get(item)
+    participle = _PARTICIPLES.get(verb)
+    target = first(fields, *_TARGETS)
+    parts = [target, first(fields, "edited_time", "created_time"), _person(told), fields.get("reaction_type")]
+    if target is None or (verb not in _ONCE and fields.get("edited_time") is None):
+        parts += [told.digest, told.entry_time]
+    return Meaning(
+        f"{noun}.{participle}" if noun and participle else "other",
+        natural_key(told.object, told.field, told.account_id, item, verb, *parts),
+        moment(first(fields, "edited_time", "created_time")),
+    )
+
+
+_FEED_NOUNS: Final[Mapping[str, str]] = {"mention": "mention", "ratings": "rating"}
+
+
+def _person(told: Told) -> object:
+    return inside(told.value, "from", "id") or first(told.fields, "sender_id", "reviewer_id")
+
+
+def lead(told: Told) -> Meaning:
+    """Read `leadgen`: a form was sent. Source: "Webhooks for leadgen", read 2026-11."""
+    lead_id = told.fields.get("leadgen_id")
+    parts = [lead_id] if lead_id is not None else [told.account_id, told.digest]
+    return Meaning("lead.created", natural_key("page", "leadgen", *parts), moment(told.fields.get("created_time")))
+
+
+def instagram_comment(told: Told) -> Meaning:
+    """Read `comments` and `live_comments`; the comment's id stands under either of two names."""
+    comment_id = first(told.fields, "id", "comment_id")
+    key = natural_key(told.object, told.field, *([comment_id] if comment_id else [told.account_id, told.digest]))
+    return Meaning("comment.created", key, moment(first(told.fields, "timestamp", "created_time")))
+
+
+def instagram_mention(told: Told) -> Meaning:
+    """Read `mentions`: ids only."""
+    ids = [told.fields.get("media_id"), told.fields.get("comment_id")]
+    if ids == [None, None]:
+        ids = [told.digest]
+    return Meaning("mention.created", natural_key(told.object, told.field, told.account_id, *ids), None)
+
+
+def story_insights(told: Told) -> Meaning:
+    """Read `story_insights`: sent once, after the story is over."""
+    media_id = told.fields.get("media_id") or told.digest
+    return Meaning("story.insights", natural_key(told.object, told.field, media_id), None)
+
+
+_AD_WORDS: Final[Mapping[str, str]] = {
+    "with_issues_ad_objects": "ad.issue",
+    "product_set_issue": "ad.issue",
+    "in_process_ad_objects": "ad.status",
+    "effective_status": "ad.status",
+    "field_changed": "ad.edited",
+    "creative_fatigue": "ad.fatigue",
+    "ad_recommendations": "ad.recommendation",
+    "ads_async_creation_request": "ad.request",
+}
+
+
+def ad_object(told: Told) -> Meaning:
+    """Read any field of `ad_account`: a hint to read the object again, with no id or time of its own."""
+    word = _AD_WORDS.get(told.field, "other")
+    if word == "ad.edited" and told.fields.get("changed_fields") == ["effective_status"]:
+        word = "ad.status"
+    thing = first(told.fields, "id", "object_id", "adgroup_id")
+    level = first(told.fields, "level", "object_type")
+    parts = (told.account_id, thing, level, told.digest, told.entry_time)
+    return Meaning(word, natural_key(told.object, told.field, *parts), None)
+
+
+def anything(told: Told, change_type: str = "other") -> Meaning:
+    """Read what we have no better words for: the value as a whole and the time of sending tell it apart."""
+    key = natural_key(told.object, told.field, told.account_id, told.digest, told.entry_time)
+    when = moment(first(told.fields, "timestamp", "created_time", "event_time"))
+    return Meaning(change_type, key, when)
+
+
+def as_word(change_type: str) -> Callable[[Told], Meaning]:
+    """Give a reader that only knows the word."""
+    return lambda told: anything(told, change_type)
