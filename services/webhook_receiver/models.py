@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from libs.platforms.base import Change, Webhooks
@@ -140,6 +140,8 @@ class Due:
     attempts: int
     max_attempts: int
     body_bytes: int
+    locked_by: str | None
+    """Who claimed it last, unless that came to an end: one start of one process."""
 
     @property
     def is_left_over(self) -> bool:
@@ -240,3 +242,124 @@ class State:
     rows_by_status: Mapping[str, int]
     oldest_age_seconds: float
     default_partition_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which deliveries; None does not narrow."""
+
+    platform: PlatformName | None = None
+    app: str | None = None
+    status: WebhookStatus | None = None
+    signature_valid: bool | None = None
+    retryable: bool | None = None
+    """True: failed, and tried again by itself."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """Not at that time itself any more."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it means every delivery."""
+        return self == Filter()
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery as operators see it, without its body."""
+
+    id: UUID
+    received_at: datetime
+    platform: PlatformName
+    app: str
+    status: WebhookStatus
+    reason: str | None
+    error: str | None
+    signature_valid: bool
+    body_bytes: int
+    has_body: bool
+    attempts: int
+    max_attempts: int
+    next_attempt_at: datetime | None
+    processed_at: datetime | None
+    replays: int
+    source_ip: str | None
+    user_agent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """What a change came to."""
+
+    position: int
+    external_event_id: str
+    object: str
+    field: str
+    change_type: str
+    account_type: str
+    account_id: str
+    occurred_at: datetime | None
+    status: WebhookStatus
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationRow:
+    """Who got a change, and as which event."""
+
+    org_id: UUID
+    connection_id: UUID
+    position: int
+    external_event_id: str
+    outbox_event_id: str
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeedRow:
+    """Who did what."""
+
+    at: datetime
+    actor_key_id: UUID | None
+    actor_role: str | None
+    action: str
+    details: Any
+
+
+@dataclass(frozen=True, slots=True)
+class WholeDelivery:
+    """Everything that is kept of a delivery."""
+
+    row: DeliveryRow
+    signature: str | None
+    headers: Any
+    raw: bytes | None = field(repr=False)
+    body_hash: bytes
+    traceparent: str | None
+    changes: tuple[ChangeRow, ...]
+    publications: tuple[PublicationRow, ...]
+    deeds: tuple[DeedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatRow:
+    """How many deliveries of an app ended in which way."""
+
+    platform: PlatformName
+    app: str
+    status: WebhookStatus
+    signature_valid: bool
+    rows: int
+    oldest_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPage:
+    """What became of a part of what shall be replayed."""
+
+    matched: int
+    replayed: int
+    refused: tuple[tuple[UUID, str], ...]
+    """Pairs of delivery and reason."""
+    last_id: UUID | None
+    """Where the next part begins; None: this was the last."""

@@ -13,20 +13,22 @@ from services.webhook_receiver.models import Delivery, Due, Ending
 _MINE: Final = "event.id = ANY($1::uuid[]) AND event.received_at BETWEEN $2 AND $3"
 
 FIND_DUE: Final = """
-SELECT open.id, open.received_at, open.shard, open.seq, open.status, open.attempts, open.max_attempts, open.body_bytes
+SELECT open.id, open.received_at, open.shard, open.seq, open.status, open.attempts, open.max_attempts, open.body_bytes,
+    open.locked_by
 FROM unnest($1::smallint[]) AS mine (shard)
 CROSS JOIN LATERAL (
-    SELECT id, received_at, shard, seq, status, attempts, max_attempts, body_bytes
+    SELECT id, received_at, shard, seq, status, attempts, max_attempts, body_bytes, locked_by
     FROM webhook_events
     WHERE shard = mine.shard AND status IN ('received', 'processing')
     ORDER BY seq
     LIMIT $2
 ) AS open
 UNION ALL
-SELECT late.id, late.received_at, late.shard, late.seq, late.status, late.attempts, late.max_attempts, late.body_bytes
+SELECT late.id, late.received_at, late.shard, late.seq, late.status, late.attempts, late.max_attempts, late.body_bytes,
+    late.locked_by
 FROM unnest($1::smallint[]) AS mine (shard)
 CROSS JOIN LATERAL (
-    SELECT id, received_at, shard, seq, status, attempts, max_attempts, body_bytes
+    SELECT id, received_at, shard, seq, status, attempts, max_attempts, body_bytes, locked_by
     FROM webhook_events
     WHERE shard = mine.shard AND status = 'failed' AND next_attempt_at <= statement_timestamp()
     ORDER BY next_attempt_at
@@ -47,6 +49,7 @@ async def find_due(conn: Connection, shards: Sequence[int], limit: int) -> list[
             attempts=row["attempts"],
             max_attempts=row["max_attempts"],
             body_bytes=row["body_bytes"],
+            locked_by=row["locked_by"],
         )
         for row in await conn.fetch(FIND_DUE, shards, limit)
     ]
@@ -54,7 +57,8 @@ async def find_due(conn: Connection, shards: Sequence[int], limit: int) -> list[
 
 CLAIM: Final = f"""
 UPDATE webhook_events AS event
-SET status = 'processing', attempts = event.attempts + 1, next_attempt_at = NULL, locked_by = $4,
+SET status = 'processing', attempts = event.attempts + CASE WHEN event.locked_by = $4 THEN 0 ELSE 1 END,
+    next_attempt_at = NULL, locked_by = $4,
     lease_epoch = (SELECT held.epoch FROM unnest($5::smallint[], $6::bigint[]) AS held (shard, epoch)
         WHERE held.shard = event.shard)
 WHERE {_MINE}
@@ -65,7 +69,10 @@ RETURNING event.id, event.received_at, event.seq, event.platform, event.app, eve
 
 
 async def claim(conn: Connection, due: Sequence[Due], epochs: Mapping[int, int], owner: str) -> list[Delivery]:
-    """Count an attempt on each of these and give them with their bodies, in order of arrival."""
+    """Give these with their bodies, in order of arrival, and count an attempt on each.
+
+    Not on what the same owner had claimed already: that lives, so it was the database that went away in between.
+    """
     rows = await conn.fetch(CLAIM, *_mine(due), owner, list(epochs), list(epochs.values()))
     return sorted((_delivery(row) for row in rows), key=lambda delivery: delivery.seq)
 

@@ -60,7 +60,8 @@ async def claim(conn: Connection, epochs: Mapping[int, int], owner: str, *, turn
     """
     due = await deliveries.find_due(conn, list(epochs), MAX_ROWS)
     chosen = choose(due, turn=turn)
-    tired = [each for each in chosen if each.is_left_over and each.attempts >= each.max_attempts]
+    left = [each for each in chosen if each.is_left_over and each.locked_by != owner]
+    tired = [each for each in left if each.attempts >= each.max_attempts]
     for each in tired:
         words = f"was begun {each.attempts} times, and each time its process ended before it did"
         await deliveries.fail(conn, each, reason="attempts_used_up", error=words, retry_seconds=None)

@@ -12,6 +12,7 @@ from libs.postgres import leases
 from libs.vocabulary import AccountRef
 from services.webhook_receiver.handlers import Deps, give_shards_back, on_due_deliveries
 from services.webhook_receiver.models import shard_of
+from services.webhook_receiver.store import deliveries
 from tests.support.databases import ServiceDatabase
 from tests.support.until import until
 from tests.support.watched_database import Killed, kill_at, watched
@@ -90,6 +91,26 @@ async def test_a_body_that_kills_its_process_runs_out_of_attempts_and_takes_nobo
         assert row["status"] == "processed"
         assert row["attempts"] <= 2
     assert await receiver.keys_published() == ["a0", "a1", "a2", "b0", "b1", "b2"]
+
+
+async def test_a_database_that_goes_away_again_and_again_uses_up_no_attempt(receiver: Bench) -> None:
+    """What was answered 200 would be given up, though nothing is wrong with it and its process never ended."""
+    await receiver.connect(uuid4(), PAGE)
+    delivery_id = await receiver.receive(change("a"))
+    outages = itertools.repeat(True, 15)
+
+    async def go_away(step: str) -> None:
+        if step == deliveries.FINISH and next(outages, False):
+            raise ConnectionResetError
+
+    process = receiver.another(database=watched(receiver.database, go_away))
+    for _ in range(15):
+        with pytest.raises(ConnectionResetError):
+            await on_due_deliveries(process)
+    assert await receiver.work(process) == 1
+    row = await receiver.delivery(delivery_id)
+    assert (row["status"], row["attempts"]) == ("processed", 1)
+    assert await receiver.keys_published() == ["a"]
 
 
 async def test_an_owner_paused_past_its_lease_writes_nothing_when_it_wakes(receiver: Bench) -> None:
