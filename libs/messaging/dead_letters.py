@@ -62,7 +62,7 @@ async def redrive(
             outcomes = await Processor(letter.consumer, routing).apply(conn, [incoming])
     except Exception as error:
         raise CannotRedrive(f"the handler failed: {safe_error(error)}") from error
-    duplicate = (letter.topic, DUPLICATE) in outcomes
+    duplicate = any(outcome == DUPLICATE for _, outcome, _ in outcomes)
     await store.end(conn, letter_id, "redriven", "was handled before" if duplicate else None)
     count(outcomes)
 

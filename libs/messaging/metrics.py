@@ -1,6 +1,6 @@
 """What the bus reports of itself."""
 
-from libs.telemetry.metrics import SIZE_BUCKETS, counter, gauge, histogram
+from libs.telemetry.metrics import SIZE_BUCKETS, BulkHistogram, counter, gauge, histogram
 
 PENDING_ROWS = gauge(
     "outbox_pending_rows", "Events that wait for the relay, of a held shard, counted up to 20,000", ["shard"]
@@ -19,10 +19,27 @@ LEASE_HELD = gauge("relay_shard_lease_held", "1 while this process owns the shar
 
 POLL_RECORDS = histogram("consumer_poll_records", "Records of one poll that brought any", buckets=SIZE_BUCKETS)
 POLL_SECONDS = histogram("consumer_poll_seconds", "From a poll's records to their committed offsets")
-RECORDS = counter("consumer_records_total", "Records by how they ended", ["topic", "outcome"])
+EVENTS = counter(
+    "events_processed_total",
+    "Records by how they ended; the type is `unknown` of what was not read as an event that is wanted here",
+    ["topic", "type", "outcome"],
+)
+END_TO_END_SECONDS = BulkHistogram(
+    "event_end_to_end_seconds",
+    "From the creation of an event to the commit of what its consumer made of it; state is left out, it is told again",
+    "type",
+)
 LAG_MESSAGES = gauge(
     "consumer_lag_messages", "Records of an assigned partition that are not handled yet", ["topic", "partition"]
 )
+LAG_SECONDS = gauge(
+    "consumer_lag_seconds",
+    "How long the first record that is not handled has waited, of an assigned partition; 0 when none waits",
+    ["topic", "partition"],
+)
+LAST_POLL = gauge("consumer_last_poll_timestamp_seconds", "When the consumer last came back to ask for records")
+ASSIGNED = gauge("consumer_assigned_partitions", "Partitions that this process reads", ["topic"])
+REBALANCES = counter("consumer_rebalances_total", "Times that partitions were assigned anew")
 FAILURES = counter("consumer_failures_total", "Failed attempts at a record or a poll", ["kind"])
 REBUILDS = counter("consumer_rebuilds_total", "Consumers thrown away after an error", ["error"])
 OFFSET_COMMIT_FAILURES = counter(

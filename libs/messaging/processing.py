@@ -1,7 +1,8 @@
 """What one poll does inside its transaction: drop what was handled before, keep dead letters, call the handlers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Final
 
 from libs.messaging import dead_letter_store, inbox, metrics
@@ -17,8 +18,11 @@ DEAD: Final = "dead_letter"
 UNWANTED: Final = "unwanted"
 PARKED: Final = "parked"
 
-Outcomes = dict[tuple[str, str], int]
-"""Records by (topic, how they ended)."""
+UNKNOWN_TYPE: Final = "unknown"
+"""Stands for the types of records that are no message of ours: theirs could be anything."""
+
+Outcomes = dict[tuple[str, str, str], int]
+"""Records by (topic, how they ended, type)."""
 
 
 class Processor:
@@ -134,9 +138,14 @@ def _outcomes(incoming: Sequence[Incoming], fresh: Sequence[Incoming]) -> Outcom
             outcome = UNWANTED
         else:
             outcome = HANDLED if id(item) in handled else DUPLICATE
-        at = (item.record.topic, outcome)
+        at = (item.record.topic, outcome, type_of(item))
         outcomes[at] = outcomes.get(at, 0) + 1
     return outcomes
+
+
+def type_of(item: Incoming) -> str:
+    """Give the event's type if it is one that is wanted here."""
+    return UNKNOWN_TYPE if item.message is None else item.message.envelope.type
 
 
 def add(to: Outcomes, more: Outcomes) -> Outcomes:
@@ -146,10 +155,25 @@ def add(to: Outcomes, more: Outcomes) -> Outcomes:
     return to
 
 
+def note_delays(routing: Routing, batch: Iterable[Sequence[Incoming]]) -> None:
+    """Add to the metrics how long ago the settled events of a poll were created."""
+    now = datetime.now(UTC)
+    delays: dict[str, list[float]] = {}
+    for items in batch:
+        if not items or routing.is_state(items[0].record.topic):
+            continue  # a batch's items are one partition's
+        for item in items:
+            if item.message is not None:
+                envelope = item.message.envelope
+                delays.setdefault(envelope.type, []).append(max(0.0, (now - envelope.time).total_seconds()))
+    for event_type, seconds in delays.items():
+        metrics.END_TO_END_SECONDS.observe_all(event_type, seconds)
+
+
 def count(outcomes: Outcomes) -> None:
     """Add what a committed transaction did to the metrics."""
-    for (topic, outcome), number in outcomes.items():
-        metrics.RECORDS.labels(topic, outcome).inc(number)
+    for (topic, outcome, event_type), number in outcomes.items():
+        metrics.EVENTS.labels(topic, event_type, outcome).inc(number)
         if outcome == DEAD:
             metrics.DEAD_LETTERS.labels(topic).inc(number)
         elif outcome == PARKED:

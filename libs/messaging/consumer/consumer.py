@@ -26,7 +26,7 @@ from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from libs.events.topics import topic as declared_topic
 from libs.messaging import metrics
 from libs.messaging.consumer.client import subscribed
-from libs.messaging.consumer.lag import LagWatch
+from libs.messaging.consumer.lag import LagAges, LagWatch
 from libs.messaging.consumer.options import ConsumerOptions
 from libs.messaging.consumer.partitions import Assignment
 from libs.messaging.consumer.unreadable import REASON, Unreadable, next_record
@@ -35,7 +35,7 @@ from libs.messaging.messages import Route
 from libs.messaging.parked.replay import Replayer
 from libs.messaging.parked.settling import Settler
 from libs.messaging.passing import others_were_in_the_way
-from libs.messaging.processing import Outcomes, Processor, count
+from libs.messaging.processing import Outcomes, Processor, count, note_delays
 from libs.messaging.records import Declarations, Incoming, Routing
 from libs.messaging.settings import KafkaSettings
 from libs.postgres import Connection, Database, is_available_error
@@ -73,6 +73,7 @@ class Consumer:
         self._replayer = Replayer(
             service, database, self._routing, self._options.replay, most_attempts=kafka.parked_max_attempts
         )
+        self._ages = LagAges()
         self._alive_at = time.monotonic()
         self._rebuilds = 0
         self._passing_failures = 0
@@ -103,7 +104,7 @@ class Consumer:
     async def _run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self._alive_at = time.monotonic()
-            assignment = Assignment(self._options.revoke_limit_seconds)
+            assignment = Assignment(self._options.revoke_limit_seconds, self._ages)
             try:
                 async with subscribed(
                     self._kafka,
@@ -121,12 +122,13 @@ class Consumer:
                 await self._wait(stop, self._rebuilds)
 
     async def _consume(self, client: Any, assignment: Assignment, stop: asyncio.Event) -> None:
-        lag = LagWatch(self._options.lag_seconds)
+        lag = LagWatch(self._options.lag_seconds, self._ages)
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
                 records = await (self._poll_singly(client) if self._singly else self._poll(client, stopping))
                 self._alive_at = time.monotonic()
+                metrics.LAST_POLL.set_to_current_time()
                 if records and not assignment.is_changing:
                     with assignment:
                         await self._handle(client, records)
@@ -172,6 +174,7 @@ class Consumer:
     async def _handle(self, client: Any, records: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Take a poll's records to their end: handled and committed, or back to be polled again."""
         started = time.monotonic()
+        self._ages.begin(records)
         batch = self._read(records)
         metrics.POLL_RECORDS.observe(sum(len(items) for items in batch.values()))
         try:
@@ -186,6 +189,8 @@ class Consumer:
         count(outcomes)
         await self._commit(client, {partition: items[-1].record.offset + 1 for partition, items in batch.items()})
         self._passing_failures = 0
+        self._ages.end(client, records)
+        note_delays(self._routing, batch.values())
         metrics.POLL_SECONDS.observe(time.monotonic() - started)
 
     def _read(self, records: Mapping[TopicPartition, Sequence[Any]]) -> Batch:

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from collections import Counter
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from libs.messaging import metrics
+from libs.messaging.consumer.lag import LagAges
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +18,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
     aiokafka joins again in the background while a batch is handled; only this listener can hold it.
     """
 
-    def __init__(self, limit_seconds: float) -> None:
+    def __init__(self, limit_seconds: float, ages: LagAges) -> None:
         self._limit_seconds = limit_seconds
+        self._ages = ages
         self._idle = asyncio.Event()
         self._idle.set()
         self.is_changing = False
@@ -40,8 +43,14 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         for partition in revoked:
             labels = (partition.topic, str(partition.partition))
             metrics.LAG_MESSAGES.labels(*labels).set(0)
+            metrics.ASSIGNED.labels(partition.topic).set(0)
+        self._ages.keep(())
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Called when the partitions are known; positions start at what was committed."""
         self.is_changing = False
+        self._ages.keep(assigned)
+        metrics.REBALANCES.inc()
+        for topic, number in Counter(partition.topic for partition in assigned).items():
+            metrics.ASSIGNED.labels(topic).set(number)
         logger.info("assigned %d partitions", len(assigned))

@@ -15,7 +15,7 @@ from libs.messaging import metrics
 from libs.messaging.kept import storable
 from libs.messaging.parked import store
 from libs.messaging.parked.store import Key, ToPark
-from libs.messaging.processing import PARKED, Outcomes, Processor, add
+from libs.messaging.processing import PARKED, Outcomes, Processor, add, type_of
 from libs.messaging.records import Incoming, Routing
 from libs.postgres import Connection
 from libs.telemetry.redaction import safe_error
@@ -117,7 +117,7 @@ class Settler:
 def _parked(records: Sequence[ToPark]) -> Outcomes:
     outcomes: Outcomes = {}
     for record in records:
-        at = (record.key[0], PARKED)
+        at = (record.key[0], PARKED, type_of(record.item))
         outcomes[at] = outcomes.get(at, 0) + 1
     return outcomes
 

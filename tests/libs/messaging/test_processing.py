@@ -110,7 +110,7 @@ async def test_the_newest_state_of_a_key_is_all_that_comes() -> None:
         ],
     )
     assert calls.made == [("states", ["b@1", "a@2"])]
-    assert outcomes == {("states", HANDLED): 2, ("states", DUPLICATE): 2}
+    assert outcomes == {("states", HANDLED, "organization.v1"): 2, ("states", DUPLICATE, "organization.v1"): 2}
 
 
 async def test_an_id_that_comes_twice_in_a_poll_is_handled_at_its_first_place() -> None:
@@ -118,7 +118,7 @@ async def test_an_id_that_comes_twice_in_a_poll_is_handled_at_its_first_place() 
     twins = [Record(b"a", RequestSubmitted, offset, event_id="twin") for offset in (0, 1)]
     outcomes, _ = await _apply([calls.route("all", "mixed", RequestSubmitted)], twins)
     assert calls.made == [("all", ["a@0"])]
-    assert outcomes == {("mixed", HANDLED): 1, ("mixed", DUPLICATE): 1}
+    assert outcomes == {("mixed", HANDLED, "request.submitted.v1"): 1, ("mixed", DUPLICATE, "request.submitted.v1"): 1}
 
 
 async def test_a_route_that_looks_for_repeats_itself_gets_every_delivery_in_its_keys_order() -> None:
@@ -137,14 +137,18 @@ async def test_a_route_that_looks_for_repeats_itself_gets_every_delivery_in_its_
         ],
     )
     assert calls.made == [("asked", ["a@0"]), ("named", ["a@1"]), ("asked", ["a@2"])]
-    assert outcomes == {("mixed", HANDLED): 3, ("mixed", DUPLICATE): 1}
+    assert outcomes == {
+        ("mixed", HANDLED, "request.submitted.v1"): 2,
+        ("mixed", HANDLED, "organization.v1"): 1,
+        ("mixed", DUPLICATE, "organization.v1"): 1,
+    }
 
 
 async def test_an_event_that_no_route_wants_is_passed_over() -> None:
     calls = Calls()
     outcomes, (item,) = await _apply([calls.route("named", "mixed", Organization)], [Record(b"a", RequestSubmitted, 0)])
     assert (calls.made, item.message, item.reason) == ([], None, None)
-    assert outcomes == {("mixed", UNWANTED): 1}
+    assert outcomes == {("mixed", UNWANTED, "unknown"): 1}
 
 
 @pytest.mark.parametrize(

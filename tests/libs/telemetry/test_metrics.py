@@ -1,11 +1,13 @@
 import pytest
 from prometheus_client import REGISTRY
 
-from libs.telemetry.metrics import counter, gauge, histogram, render_metrics, timed
+from libs.telemetry.metrics import BulkHistogram, counter, gauge, histogram, render_metrics, timed
 
 EVENTS = counter("test_telemetry_events_total", "Events of this test", ["outcome"])
 LEVEL = gauge("test_telemetry_level", "A level of this test")
 SECONDS = histogram("test_telemetry_seconds", "Durations of this test", ["step"])
+
+DELAYS = BulkHistogram("test_telemetry_delay_seconds", "Delays of this test", "type", (0.1, 1.0))
 
 
 def test_values_reach_the_metrics_page() -> None:
@@ -21,3 +23,15 @@ def test_a_block_is_timed_also_when_it_fails() -> None:
     with pytest.raises(ValueError, match="x"), timed(SECONDS, "failing"):
         raise ValueError("x")
     assert REGISTRY.get_sample_value("test_telemetry_seconds_count", {"step": "failing"}) == 1
+
+
+def test_many_values_at_once_count_as_single_ones_would() -> None:
+    DELAYS.observe_all("a", [0.05, 0.1, 0.5])
+    DELAYS.observe_all("a", [7.0])
+    found = {
+        bound: REGISTRY.get_sample_value("test_telemetry_delay_seconds_bucket", {"type": "a", "le": bound})
+        for bound in ("0.1", "1.0", "+Inf")
+    }
+    assert found == {"0.1": 2, "1.0": 3, "+Inf": 4}
+    assert REGISTRY.get_sample_value("test_telemetry_delay_seconds_count", {"type": "a"}) == 4
+    assert REGISTRY.get_sample_value("test_telemetry_delay_seconds_sum", {"type": "a"}) == 7.65

@@ -1,0 +1,68 @@
+"""How old the first unhandled record of a partition is, from what a consumer sees."""
+
+from dataclasses import dataclass
+
+from aiokafka import TopicPartition
+from prometheus_client import REGISTRY
+
+from libs.messaging.consumer.lag import LagAges
+
+
+@dataclass
+class Record:
+    offset: int
+    timestamp: int
+
+
+class Client:
+    def __init__(self, highwater: int | None) -> None:
+        self._highwater = highwater
+
+    def highwater(self, _: TopicPartition) -> int | None:
+        return self._highwater
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_polled_record_ages_until_it_is_handled() -> None:
+    clock, here = Clock(), TopicPartition("lag-polled", 3)
+    ages = LagAges(clock)
+    ages.begin({here: [Record(7, 990_000), Record(8, 995_000)]})
+    clock.now = 1_005.0
+    assert ages.of(here) == 15.0
+    assert REGISTRY.get_sample_value("consumer_lag_seconds", {"topic": "lag-polled", "partition": "3"}) == 15.0
+    ages.end(Client(highwater=9), {here: [Record(7, 990_000), Record(8, 995_000)]})
+    assert ages.of(here) == 0.0
+
+
+def test_what_follows_a_handled_record_is_at_most_as_old_as_that() -> None:
+    clock, here = Clock(), TopicPartition("lag-follows", 0)
+    ages = LagAges(clock)
+    ages.begin({here: [Record(1, 900_000)]})
+    ages.end(Client(highwater=50), {here: [Record(1, 900_000), Record(2, 970_000)]})
+    assert ages.of(here) == 30.0
+
+
+def test_what_came_unseen_is_at_most_as_old_as_the_last_look_at_an_empty_partition() -> None:
+    clock, here = Clock(), TopicPartition("lag-unseen", 0)
+    ages = LagAges(clock)
+    ages.see_empty(here)
+    clock.now = 1_020.0
+    ages.see_waiting(here)
+    clock.now = 1_030.0
+    ages.see_waiting(here)
+    assert ages.of(here) == 30.0
+
+
+def test_a_partition_that_went_to_another_waits_for_nobody_here() -> None:
+    clock, mine, gone = Clock(), TopicPartition("lag-mine", 0), TopicPartition("lag-mine", 1)
+    ages = LagAges(clock)
+    ages.begin({mine: [Record(1, 999_000)], gone: [Record(1, 999_000)]})
+    ages.keep({mine})
+    assert (ages.of(mine), ages.of(gone)) == (1.0, 0.0)
