@@ -1,7 +1,7 @@
 """Ways in by HTTP: connections of one organization. No answer ever holds a token."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -17,10 +17,10 @@ from libs.runtime.admin import DryRun, OperatorDep
 from libs.runtime.auth import Caller, CallerDep
 from libs.security.identities import require
 from libs.security.sealing import KeyRing
-from libs.vocabulary import ConnectionStatus, PlatformName, Role
+from libs.vocabulary import AccountRef, ConnectionStatus, PlatformName, Role
 from services.asset_sync import metrics, store
 from services.asset_sync.models import Actor, ConnectionRow, KnownToken, ListFilter, NewConnection
-from services.asset_sync.usecases import connecting
+from services.asset_sync.usecases import accounts, connecting
 from services.asset_sync.usecases.inspecting import inspect_token
 from services.asset_sync.usecases.upkeep import note_reseal, reseal_pages
 
@@ -71,6 +71,18 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class AccountIn(Body):
+    """An account on the platform."""
+
+    type: Annotated[str, Field(min_length=1, max_length=50)]
+    """Our word: page, instagram, ad_account ..."""
+    id: Annotated[str, Field(min_length=1, max_length=100)]
+    """The platform's id; of an ad account with its `act_`."""
+
+
+Accounts = Annotated[tuple[AccountIn, ...], Field(max_length=accounts.MAX_ACCOUNTS)]
+
+
 class ConnectionIn(Body):
     """A connection to add."""
 
@@ -79,6 +91,8 @@ class ConnectionIn(Body):
     access_token: Token
     app_id: AppId | None = None
     """The platform's app that the token was given to."""
+    accounts: Accounts = ()
+    """Accounts whose webhooks belong to the connection; only the bus's own operators may name any."""
 
 
 class TokenIn(Body):
@@ -87,6 +101,21 @@ class TokenIn(Body):
     access_token: Token
     app_id: AppId | None = None
     """None: the connection's app."""
+
+
+class AccountsIn(Body):
+    """All accounts whose webhooks shall belong to the connection; the others no longer do."""
+
+    accounts: Accounts
+
+
+class AccountOut(BaseModel):
+    """An account on the platform."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    type: str
+    id: str
 
 
 class ConnectionOut(BaseModel):
@@ -110,6 +139,8 @@ class ConnectionOut(BaseModel):
     created_at: datetime
     updated_at: datetime
     disconnected_at: datetime | None
+    accounts: tuple[AccountOut, ...]
+    """Accounts whose webhooks belong to the connection."""
     duplicate: bool = False
     """True: an earlier request with the same idempotency key made it."""
     dry_run: bool = False
@@ -192,7 +223,10 @@ def _add_adding(router: APIRouter, deps: ApiDeps) -> None:
     ) -> ConnectionOut:
         """Ask the platform about the token, seal it, keep it and publish the connection."""
         require(caller.principal, Role.ADMIN)
-        wanted = NewConnection(body.platform, body.name, body.app_id, body.access_token.get_secret_value())
+        if body.accounts:
+            accounts.require_operator(caller.principal)
+        named = accounts.known_accounts(deps.platforms[body.platform], _refs(body.accounts))
+        wanted = NewConnection(body.platform, body.name, body.app_id, body.access_token.get_secret_value(), named)
         if idempotency_key is not None:
             async with deps.database.tenant_transaction(caller.org_id) as conn:
                 former = await connecting.find_former(conn, caller.org_id, idempotency_key, wanted)
@@ -242,6 +276,19 @@ def _add_adding(router: APIRouter, deps: ApiDeps) -> None:
 
 
 def _add_changing(router: APIRouter, deps: ApiDeps) -> None:
+    @router.put("/connections/{connection_id}/accounts")
+    async def put_accounts(
+        caller: CallerDep, connection_id: ConnectionPath, body: AccountsIn, dry_run: DryRun = False
+    ) -> ConnectionOut:
+        """Say which accounts' webhooks belong to the connection, in the place of those before. Operators only."""
+        accounts.require_operator(caller.principal)
+        # As worker: the state that is published carries the sealed token, which the api role cannot read.
+        async with _undone_if(dry_run, deps.worker_database.transaction()) as conn:
+            row = await connecting.show(conn, caller.org_id, connection_id)
+            named = accounts.known_accounts(deps.platforms[row.platform], _refs(body.accounts))
+            row = await accounts.replace_accounts(conn, caller.org_id, connection_id, named, actor=_actor(caller))
+        return _shown(row, dry_run=dry_run)
+
     @router.delete("/connections/{connection_id}")
     async def delete_connection(
         caller: CallerDep,
@@ -298,14 +345,22 @@ class _RolledBack(Exception):  # noqa: N818  a way out of the transaction, not a
     pass
 
 
-@asynccontextmanager
-async def _changing(deps: ApiDeps, caller: Caller, dry_run: bool) -> AsyncIterator[Connection]:
+def _changing(deps: ApiDeps, caller: Caller, dry_run: bool) -> AbstractAsyncContextManager[Connection]:
     """The organization's transaction; a dry run does everything and rolls it back."""
+    return _undone_if(dry_run, deps.database.tenant_transaction(caller.org_id))
+
+
+@asynccontextmanager
+async def _undone_if(dry_run: bool, transaction: AbstractAsyncContextManager[Connection]) -> AsyncIterator[Connection]:
     with suppress(_RolledBack):
-        async with deps.database.tenant_transaction(caller.org_id) as conn:
+        async with transaction as conn:
             yield conn
             if dry_run:
                 raise _RolledBack
+
+
+def _refs(named: Sequence[AccountIn]) -> list[AccountRef]:
+    return [AccountRef(each.type, each.id) for each in named]
 
 
 def _actor(caller: Caller) -> Actor:

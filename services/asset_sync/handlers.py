@@ -11,6 +11,7 @@ from typing import Final
 
 from libs.jobs import Job
 from libs.messaging.messages import Route
+from libs.messaging.parked.pruning import prune_parked
 from libs.messaging.reannounce import Reannounce, reannounce_recent
 from libs.postgres import Database, is_available_error
 from libs.runtime.identities import identity_routes
@@ -56,6 +57,7 @@ def jobs(deps: Deps) -> tuple[Job, ...]:
             name="reannounce_connections", run=reannounce_recent(REANNOUNCE), cron="30 3 * * *", time_limit_seconds=900
         ),
         Job(name="forget_old", run=daily_forget, cron="50 2 * * *", time_limit_seconds=600),
+        Job(name="prune_parked", run=prune_parked, cron="0 3 * * *"),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from libs.events.assets_connections import SealedSecret
-from libs.vocabulary import ConnectionId, ConnectionStatus, OrgId, PlatformName, Role
+from libs.vocabulary import AccountRef, ConnectionId, ConnectionStatus, OrgId, PlatformName, Role
 
 TOKEN_FIELD: Final = "access_token"  # noqa: S105  the name that the seal is bound to; the batcher opens it by the same
 SOURCE: Final = "platformbus/asset_sync"
@@ -33,6 +33,7 @@ class ConnectionRow:
     created_at: datetime
     updated_at: datetime
     disconnected_at: datetime | None
+    accounts: tuple[AccountRef, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class NewConnection:
     name: str
     app_id: str | None
     access_token: str = field(repr=False)
+    accounts: tuple[AccountRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

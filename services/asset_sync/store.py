@@ -8,20 +8,20 @@ from uuid import UUID
 
 from libs.events.assets_connections import SealedSecret
 from libs.postgres import Connection, Record
-from libs.vocabulary import ConnectionId, ConnectionStatus, OrgId, PlatformName
+from libs.vocabulary import AccountRef, ConnectionId, ConnectionStatus, OrgId, PlatformName
 from services.asset_sync.models import Actor, ConnectionRow, EndedRow, KnownToken, ListFilter, Replay, SealedRow
 
 _COLUMNS: Final = (
     "id, org_id, platform, name, app_id, owner_user_id, token_kind, token_hint, token_expires_at, scopes, status,"
-    " kek_id, version, created_at, updated_at, disconnected_at"
+    " kek_id, version, created_at, updated_at, disconnected_at, accounts"
 )
 
 INSERT_CONNECTION: Final = f"""
 INSERT INTO connections (
     id, org_id, platform, name, app_id, owner_user_id, token_kind, token_hint, token_expires_at, scopes, status,
-    sealed_access_token
+    sealed_access_token, accounts
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 RETURNING {_COLUMNS}
 """  # noqa: S608  a constant list of columns
 
@@ -36,6 +36,7 @@ async def insert_connection(
     token: KnownToken,
     status: ConnectionStatus,
     sealed: SealedSecret,
+    accounts: Sequence[AccountRef] = (),
 ) -> ConnectionRow:
     """Add a connection, version 1."""
     row = await conn.fetchrow(
@@ -47,6 +48,7 @@ async def insert_connection(
         *_token_values(token),
         status.value,
         sealed.model_dump_json(),
+        [str(account) for account in accounts],
     )
     assert row is not None
     return _connection(row)
@@ -127,6 +129,22 @@ async def disconnect(
     """Put `sealed` in the token's place and mark the connection; None when it is gone or disconnected before."""
     row = await conn.fetchrow(DISCONNECT, org_id, connection_id, sealed.model_dump_json())
     return _connection(row) if row is not None else None
+
+
+REPLACE_ACCOUNTS: Final = f"""
+UPDATE connections
+SET accounts = $3, version = version + 1, updated_at = now()
+WHERE org_id = $1 AND id = $2 AND disconnected_at IS NULL AND accounts <> $3
+RETURNING {_COLUMNS}, sealed_access_token
+"""  # noqa: S608  a constant list of columns
+
+
+async def replace_accounts(
+    conn: Connection, org_id: UUID, connection_id: UUID, accounts: Sequence[AccountRef]
+) -> SealedRow | None:
+    """Give a connection these accounts; None when it has them already, is gone or disconnected."""
+    row = await conn.fetchrow(REPLACE_ACCOUNTS, org_id, connection_id, [str(account) for account in accounts])
+    return _sealed(row) if row is not None else None
 
 
 DELETE_CONNECTION: Final = "DELETE FROM connections WHERE org_id = $1 AND id = $2 RETURNING version"
@@ -349,4 +367,5 @@ def _connection(row: Record) -> ConnectionRow:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         disconnected_at=row["disconnected_at"],
+        accounts=tuple(AccountRef(*text.split(":", 1)) for text in row["accounts"]),
     )

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,7 +13,10 @@ from services.cli.bus import Bus, Page, bus_of
 from services.cli.errors import AskedWrongly
 from services.cli.options import AsJson, DryRun, Limit, Organization
 
-commands = typer.Typer(no_args_is_help=True, help="Connections to platforms: add, list, show, replace, disconnect.")
+commands = typer.Typer(
+    no_args_is_help=True,
+    help="Connections to platforms: add, list, show, replace, disconnect, and whose webhooks they get.",
+)
 
 _COLUMNS = (
     ("id", "ID"),
@@ -22,12 +26,22 @@ _COLUMNS = (
     ("app_id", "APP"),
     ("token_hint", "TOKEN ENDS IN"),
     ("token_expires_at", "EXPIRES"),
+    ("accounts", "ACCOUNTS"),
     ("version", "VERSION"),
     ("updated_at", "UPDATED"),
 )
 
 _PAGE = Page(rows="connections", cursor="after", following="next_after")
 
+Accounts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--account",
+        metavar="TYPE:ID",
+        help="An account whose webhooks belong to the connection, e.g. page:123 or ad_account:act_9; repeatable. "
+        "Only a key of the bus's own operators may name any.",
+    ),
+]
 ConnectionId = Annotated[UUID, typer.Argument(help="Id of the connection, as `list` shows it.")]
 TokenStdin = Annotated[bool, typer.Option("--token-stdin", help="Read the token from standard input.")]
 TokenEnv = Annotated[
@@ -45,6 +59,7 @@ def add_connection(
     ] = None,
     token_stdin: TokenStdin = False,
     token_env: TokenEnv = None,
+    account: Accounts = None,
     idempotency_key: Annotated[
         str | None, typer.Option("--idempotency-key", help="The same key again makes no second connection.")
     ] = None,
@@ -54,6 +69,7 @@ def add_connection(
 ) -> None:
     """Keep a token that a platform gave. The platform is asked what it is before it is sealed and kept."""
     bus = bus_of(ctx, as_json)
+    named = {"accounts": [_account(text) for text in account]} if account else {}
     token = _token(bus, token_stdin, token_env)
     bus.out.record(
         bus.ask(
@@ -61,7 +77,7 @@ def add_connection(
             "POST",
             "/v1/connections",
             params={"dry_run": dry_run},
-            body={"platform": platform.value, "name": name, "app_id": app, "access_token": token},
+            body={"platform": platform.value, "name": name, "app_id": app, "access_token": token} | named,
             headers={"Idempotency-Key": idempotency_key} if idempotency_key else {},
             organization=organization,
         )
@@ -81,6 +97,8 @@ def list_connections(
     bus = bus_of(ctx, as_json)
     params = {"platform": platform and platform.value, "status": status and status.value}
     rows = bus.pages("asset_sync", "/v1/connections", limit=limit, page=_PAGE, params=params, organization=organization)
+    if not bus.out.as_json:
+        rows = [row | {"accounts": _accounts_text(row)} for row in rows]
     bus.out.table(rows, _COLUMNS, nothing="no connections")
 
 
@@ -110,6 +128,26 @@ def replace_token(
     body = {"access_token": token}
     params = {"dry_run": dry_run}
     bus.out.record(bus.ask("asset_sync", "POST", path, params=params, body=body, organization=organization))
+
+
+@commands.command("replace-accounts")
+def replace_accounts(
+    ctx: typer.Context,
+    connection_id: ConnectionId,
+    account: Accounts = None,
+    none: Annotated[bool, typer.Option("--none", help="No account at all.")] = False,
+    organization: Organization = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say which accounts' webhooks belong to a connection; those named before and not now no longer do."""
+    bus = bus_of(ctx, as_json)
+    if bool(account) == none:
+        raise AskedWrongly("name the accounts with --account TYPE:ID, or say --none")
+    path = f"/v1/connections/{connection_id}/accounts"
+    body = {"accounts": [_account(text) for text in account or ()]}
+    params = {"dry_run": dry_run}
+    bus.out.record(bus.ask("asset_sync", "PUT", path, params=params, body=body, organization=organization))
 
 
 @commands.command("disconnect")
@@ -148,6 +186,17 @@ def reseal_all(bus: Bus, *, dry_run: bool = False) -> dict[str, Any]:
         if dry_run or not answer["remaining"] or not answer["resealed"]:
             return answer | {"resealed": resealed}
         bus.out.remark(f"{resealed} resealed, {answer['remaining']} to go")
+
+
+def _account(text: str) -> dict[str, str]:
+    kind, _, account_id = text.partition(":")
+    if not kind or not account_id:
+        raise AskedWrongly(f"an account is written TYPE:ID, e.g. page:123, not {text!r}")
+    return {"type": kind, "id": account_id}
+
+
+def _accounts_text(row: Mapping[str, Any]) -> str:
+    return " ".join(f"{account['type']}:{account['id']}" for account in row.get("accounts", ()))
 
 
 def _token(bus: Bus, from_stdin: bool, variable: str | None) -> str:

@@ -13,6 +13,7 @@ import httpx
 
 from libs.events.ingest_identities import ApiKey, Organization
 from libs.platforms.base import Credential, Platform, TokenFacts
+from libs.platforms.meta.webhooks import ACCOUNT_TYPES as META_ACCOUNTS
 from libs.postgres import Connection, Database
 from libs.runtime.auth import Authenticator
 from libs.runtime.health import Health
@@ -112,7 +113,7 @@ async def world(dsns: ServiceDatabase, folder: Path) -> AsyncIterator[World]:
         stack.push_async_callback(worker.close)
         api = await Database.connect(dsns.api_dsn, role="api", application_name="test")
         stack.push_async_callback(api.close)
-        platforms = {PlatformName.META: Platform(PlatformName.META, "v0", tokens=tokens)}
+        platforms = {PlatformName.META: Platform(PlatformName.META, "v0", META_ACCOUNTS, tokens=tokens)}
         deps = ApiDeps(api, worker, platforms, ring, 5.0, timedelta(days=7))
         authenticator = Authenticator(worker, cache_seconds=0)
         app = create_app("asset_sync", routers=build_routers(deps), health=Health(), authenticator=authenticator)

@@ -100,9 +100,11 @@ async def connect(
         token=token,
         status=status_of(token.expires_at, now, expiring),
         sealed=sealed,
+        accounts=wanted.accounts,
     )
     await publish(conn, [SealedRow(row, sealed)])
-    await _audit(conn, row, actor, "connection.added", name=row.name, token_hint=row.token_hint)
+    accounts = {"accounts": [str(account) for account in row.accounts]} if row.accounts else {}
+    await _audit(conn, row, actor, "connection.added", name=row.name, token_hint=row.token_hint, **accounts)
     return Connected(row, duplicate=False)
 
 
@@ -110,7 +112,7 @@ async def find_replaceable(conn: Connection, org_id: OrgId, connection_id: UUID)
     """Give a connection whose token may be replaced. Raises ProblemError: 404 unknown, 409 disconnected."""
     row = await show(conn, org_id, connection_id)
     if row.disconnected_at is not None:
-        raise _disconnected(connection_id)
+        raise disconnected(connection_id, "its token cannot be replaced")
     return row
 
 
@@ -235,7 +237,8 @@ def status_of(expires_at: datetime | None, now: datetime, expiring: timedelta) -
 
 def content_hash(wanted: NewConnection) -> bytes:
     """Give what tells two requests under one idempotency key apart; a token has too many bits to be found from it."""
-    parts = [wanted.platform.value, wanted.name, wanted.app_id, wanted.access_token]
+    parts: list[str | None] = [wanted.platform.value, wanted.name, wanted.app_id, wanted.access_token]
+    parts += [str(account) for account in wanted.accounts]
     return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 
@@ -257,6 +260,8 @@ def _state(each: SealedRow) -> ConnectionState:
         expires_at=row.token_expires_at,
         sealed_access_token=each.sealed,
         updated_at=row.updated_at,
+        accounts=row.accounts,
+        created_at=row.created_at,
     )
 
 
@@ -272,6 +277,7 @@ def _unknown(connection_id: UUID) -> ProblemError:
     return ProblemError(problem("connection_unknown", 404, "Connection unknown", detail, item))
 
 
-def _disconnected(connection_id: UUID) -> ProblemError:
-    detail = f"Connection {connection_id} was disconnected; its token cannot be replaced. Add a new connection."
+def disconnected(connection_id: UUID, words: str) -> ProblemError:
+    """Give the refusal to change what was disconnected."""
+    detail = f"Connection {connection_id} was disconnected; {words}. Add a new connection."
     return ProblemError(problem("connection_disconnected", 409, "Connection disconnected", detail))

@@ -109,3 +109,35 @@ def test_resealing_ends_with_1_when_a_token_does_not_open() -> None:
     )
     run = run_cli("connections", "reseal", "--json", services=services)
     assert (run.exit_code, run.json["resealed"], run.json["failed"]) == (1, 4, 1)
+
+
+def test_accounts_are_named_as_type_and_id_and_shown_so() -> None:
+    services = FakeServices()
+    accounts = [{"type": "page", "id": "1"}, {"type": "ad_account", "id": "act_9"}]
+    shown = CONNECTION | {"accounts": accounts}
+    path = f"/v1/connections/{CONNECTION['id']}/accounts"
+    services.on("asset_sync", "POST", "/v1/connections", shown, status=201)
+    services.on("asset_sync", "PUT", path, shown)
+    services.on("asset_sync", "GET", "/v1/connections", {"connections": [shown], "next_after": None})
+    named = ("--account", "page:1", "--account", "ad_account:act_9")
+    add = ("connections", "add", "meta", "--name", "shop", "--token-stdin")
+    assert run_cli(*add, *named, services=services, stdin=TOKEN).exit_code == 0
+    assert services.body()["accounts"] == accounts
+    replace = ("connections", "replace-accounts", CONNECTION["id"])
+    assert run_cli(*replace, *named, services=services).exit_code == 0
+    assert services.body() == {"accounts": accounts}
+    assert run_cli(*replace, "--none", "--dry-run", services=services).exit_code == 0
+    assert services.body() == {"accounts": []}
+    assert services.asked[-1].url.params["dry_run"] == "true"
+    assert "page:1 ad_account:act_9" in run_cli("connections", "list", services=services).stdout
+    assert run_cli("connections", "list", "--json", services=services).json[0]["accounts"] == accounts
+
+
+def test_an_account_without_type_or_id_and_no_word_about_accounts_are_asked_wrongly() -> None:
+    services = FakeServices()
+    replace = ("connections", "replace-accounts", CONNECTION["id"])
+    for arguments in ((), ("--none", "--account", "page:1"), ("--account", "123"), ("--account", "page:")):
+        assert run_cli(*replace, *arguments, services=services).exit_code == 2
+    add = ("connections", "add", "meta", "--name", "shop", "--token-stdin", "--account", ":1")
+    assert run_cli(*add, services=services, stdin=TOKEN).exit_code == 2
+    assert services.asked == []
