@@ -16,6 +16,7 @@ from libs.events.assets_connections import Connection as ConnectionState
 from libs.jobs import Job
 from libs.messaging.inbox import prune_inbox
 from libs.messaging.messages import Message, Route
+from libs.messaging.parked.pruning import prune_parked
 from libs.platforms.base import Platform
 from libs.postgres import Connection, Database, is_available_error
 from libs.runtime.identities import identity_routes
@@ -64,6 +65,7 @@ def jobs(deps: Deps) -> tuple[Job, ...]:
         Job(name="keep_months", run=partial(daily_months, deps.retention_days), cron="10 2 * * *"),
         Job(name="reseal_apps", run=partial(hourly_reseal, deps.ring), cron="27 * * * *"),
         Job(name="prune_inbox", run=prune_inbox, cron="50 2 * * *"),
+        Job(name="prune_parked", run=prune_parked, cron="0 3 * * *"),
     )
 
 

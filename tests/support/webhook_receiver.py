@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import httpx
 
 from libs.events.assets_connections import Connection as ConnectionState
 from libs.events.assets_connections import SealedSecret
@@ -18,12 +20,19 @@ from libs.events.envelope import Envelope, new_event_id
 from libs.messaging.messages import Message
 from libs.platforms.base import Change, Headers, Platform, SignatureVerdict, UnknownShape
 from libs.postgres import Connection, Database
+from libs.runtime.auth import Authenticator
+from libs.runtime.health import Health
+from libs.runtime.http import create_app
 from libs.security.key_file import new_key
 from libs.security.sealing import KeyRing
-from libs.vocabulary import AccountRef, ConnectionStatus, PlatformName
-from services.webhook_receiver.handlers import Deps, on_connection, on_due_deliveries
+from libs.vocabulary import AccountRef, ConnectionStatus, PlatformName, Role
+from services.webhook_receiver.api import ApiDeps, build_routers
+from services.webhook_receiver.handlers import Deps, on_connection, on_due_deliveries, refresh_apps
 from services.webhook_receiver.models import shard_of
+from services.webhook_receiver.usecases.directory import AppDirectory
 from services.webhook_receiver.usecases.shards import Shards
+from tests.support.asgi import client_of
+from tests.support.asset_sync import add_key
 from tests.support.databases import ServiceDatabase
 
 PAGE = AccountRef("page", "4711")
@@ -97,6 +106,9 @@ class Bench:
     webhooks: PlainWebhooks
     ring: KeyRing
     deps: Deps
+    directory: AppDirectory
+    woken: int = 0
+    """How often the API said that there is work."""
     versions: dict[UUID, int] = field(default_factory=dict)
 
     def another(self, **changes: Any) -> Deps:
@@ -234,7 +246,26 @@ async def bench(dsns: ServiceDatabase, folder: Path, **changes: Any) -> AsyncIte
             store_raw=True,
             retention_days=30.0,
         )
-        yield Bench(dsns, database, api_database, webhooks, ring, replace(deps, **changes))
+        directory = AppDirectory(ring, deps.platforms, secrets={}, verify_tokens={})
+        yield Bench(dsns, database, api_database, webhooks, ring, replace(deps, **changes), directory)
+
+
+@asynccontextmanager
+async def operators_client(
+    made: Bench, *, org_id: UUID | None = None, role: Role = Role.SUPER_ADMIN
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of the service's routes with a key of the bus's operators, or of an organization."""
+
+    def wake() -> None:
+        made.woken += 1
+
+    routers = build_routers(
+        ApiDeps(made.database, made.ring, partial(refresh_apps, made.directory, made.database), wake)
+    )
+    authenticator = Authenticator(made.database, cache_seconds=0)
+    app = create_app("webhook_receiver", routers=routers, health=Health(), authenticator=authenticator)
+    async with client_of(app, key=await add_key(made.database, org_id, role)) as http:
+        yield http
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Operators' routes for apps that platforms push to. No answer ever holds a secret."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
@@ -20,6 +20,8 @@ def _plain_secret(value: SecretStr) -> SecretStr:
         raise ValueError("must be printable ASCII without spaces, as the platform shows it")
     return value
 
+
+TRIED: dict[str, Any] = {"description": "With `dry_run`: what would be answered; nothing was changed"}
 
 AppWord = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 AppPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
@@ -123,7 +125,7 @@ def _add_reading(router: APIRouter, deps: ApiDeps) -> None:
 
 
 def _add_changing(router: APIRouter, deps: ApiDeps) -> None:
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, responses={200: TRIED | {"model": AppAddedOut}})
     async def post_app(who: OperatorDep, body: AppIn, response: Response, dry_run: DryRun = False) -> AppAddedOut:
         """Add an app with its first secret; its deliveries are accepted within two seconds, everywhere."""
         given = body.verify_token.get_secret_value() if body.verify_token else None
@@ -146,7 +148,7 @@ def _add_changing(router: APIRouter, deps: ApiDeps) -> None:
 
 
 def _add_secrets(router: APIRouter, deps: ApiDeps) -> None:
-    @router.post("/{platform}/{app}/secrets", status_code=201)
+    @router.post("/{platform}/{app}/secrets", status_code=201, responses={200: TRIED | {"model": AppOut}})
     async def post_secret(
         who: OperatorDep,
         platform: PlatformName,
