@@ -30,6 +30,8 @@ class DeadLetter:
     created_at: datetime
     ended_at: datetime | None
     note: str | None
+    edited_at: datetime | None
+    original_value: bytes | None
 
 
 KEEP: Final = """
@@ -91,7 +93,8 @@ def _copy(consumer: str, letter_id: UUID, record: RawRecord, reason: str) -> Raw
 
 
 _COLUMNS: Final = """
-    id, consumer, topic, partition, record_offset, key, value, headers, reason, status, created_at, ended_at, note
+    id, consumer, topic, partition, record_offset, key, value, headers, reason, status, created_at, ended_at, note,
+    edited_at, original_value
 """
 LIST_OPEN: Final = f"SELECT {_COLUMNS} FROM dead_letters WHERE status = 'open' ORDER BY created_at, id LIMIT $1"  # noqa: S608
 GET: Final = f"SELECT {_COLUMNS} FROM dead_letters WHERE id = $1"  # noqa: S608
@@ -119,6 +122,18 @@ async def lock(conn: Connection, letter_id: UUID) -> DeadLetter | None:
 async def end(conn: Connection, letter_id: UUID, status: str, note: str | None) -> None:
     """Close an open dead letter as `redriven` or `dropped`."""
     await conn.execute(END, letter_id, status, note)
+
+
+EDIT: Final = """
+UPDATE dead_letters
+SET original_value = CASE WHEN edited_at IS NULL THEN value ELSE original_value END, value = $2, edited_at = now()
+WHERE id = $1 AND status = 'open'
+"""
+
+
+async def edit(conn: Connection, letter_id: UUID, value: bytes | None) -> None:
+    """Give an open dead letter another body; the first one is kept."""
+    await conn.execute(EDIT, letter_id, value)
 
 
 def _letter(row: Record) -> DeadLetter:

@@ -3,10 +3,10 @@
 from libs.telemetry.metrics import SIZE_BUCKETS, BulkHistogram, counter, gauge, histogram
 
 PENDING_ROWS = gauge(
-    "outbox_pending_rows", "Events that wait for the relay, of a held shard, counted up to 20,000", ["shard"]
+    "outbox_pending_rows", "Events that wait for the relay, counted up to 20,000", ["shard"]
 )
 OLDEST_PENDING_AGE_SECONDS = gauge(
-    "outbox_oldest_pending_age_seconds", "Age of the event that waits longest in the held shards; 0 when none waits"
+    "outbox_oldest_pending_age_seconds", "Age of the event that waits longest; 0 when none waits"
 )
 PUBLISHED = counter("outbox_published_total", "Events that Kafka acknowledged", ["topic"])
 PUBLISH_FAILURES = counter(
@@ -15,6 +15,7 @@ PUBLISH_FAILURES = counter(
 PUBLISH_SECONDS = histogram("outbox_publish_seconds", "From reading a batch to its deletion")
 BATCH_ROWS = histogram("outbox_batch_rows", "Events of one read of the pending set", buckets=SIZE_BUCKETS)
 BLOCKED_KEYS = gauge("outbox_blocked_keys", "Keys that wait because the broker refuses their next event")
+UNOWNED_SHARDS = gauge("relay_unowned_shards", "Shards of the outbox that no relay owns now")
 LEASE_HELD = gauge("relay_shard_lease_held", "1 while this process owns the shard", ["shard"])
 
 POLL_RECORDS = histogram("consumer_poll_records", "Records of one poll that brought any", buckets=SIZE_BUCKETS)

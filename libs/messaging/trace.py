@@ -64,6 +64,7 @@ async def find_steps(conn: Connection, service: str, ids: Sequence[str]) -> list
     return [
         *await _read(conn, service, ids),
         *await _waiting(conn, ids),
+        *await _parked(conn, ids),
         *await _dead(conn, ids),
     ]
 
@@ -122,6 +123,40 @@ def _waiting_step(row: Record) -> Step:
             "key": row["key"],
             "organization": None if row["org_id"] is None else str(row["org_id"]),
             "correlation": row["correlation_id"],
+        },
+    )
+
+
+PARKED: Final = """
+SELECT id, topic, key, type, event_id, status, attempts, error, created_at, ended_at, note
+FROM parked
+WHERE id = ANY($1::uuid[]) OR event_id = ANY($2::text[])
+ORDER BY seq
+LIMIT $3
+"""
+
+
+async def _parked(conn: Connection, ids: Sequence[str]) -> list[Step]:
+    return [_parked_step(row) for row in await conn.fetch(PARKED, uuids_of(ids), list(ids), MOST_STEPS)]
+
+
+def _parked_step(row: Record) -> Step:
+    event_id = row["event_id"]
+    return Step(
+        at=row["created_at"],
+        what=f"record parked, {row['status']}",
+        kind="parked",
+        id=str(row["id"]),
+        caused_by=(f"event:{event_id}",) if event_id else (),
+        follow=(event_id,) if event_id else (),
+        detail={
+            "topic": row["topic"],
+            "key": row["key"],
+            "type": row["type"],
+            "tries": row["attempts"],
+            "error": row["error"],
+            "ended": None if row["ended_at"] is None else row["ended_at"].isoformat(),
+            "note": row["note"],
         },
     )
 

@@ -88,30 +88,33 @@ class Replayer:
     async def replay(self, seen: Due) -> Replayed | None:
         """Claim a key and replay its first records; None when another has it, or when the attempt says nothing."""
         async with self._database.acquire() as conn:
-            epoch = await store.claim(
-                conn,
-                self._consumer,
-                seen,
-                self._owner,
-                lease_seconds=self._options.lease_seconds,
-                first_wait_seconds=self._options.first_wait_seconds,
-                longest_wait_seconds=self._options.longest_wait_seconds,
-            )
+            epoch = await self._claim(conn, seen)
         if epoch is None:
             return None
+        done = await self.replay_claimed(seen.key, epoch)
+        self._report(seen, done)
+        return done
+
+    async def claim_now(self, conn: Connection, key: Key) -> int:
+        """Claim a key that the open transaction has locked, whatever its time, its attempts and its claims."""
+        await store.go_on(conn, self._consumer, key)
+        epoch = await self._claim(conn, await store.seen(conn, self._consumer, key))
+        assert epoch is not None, "a locked key is nobody else's"
+        return epoch
+
+    async def replay_claimed(self, key: Key, epoch: int) -> Replayed | None:
+        """Replay under a claim; None when it is not the last one any more, or when the attempt says nothing."""
         try:
-            done = await self._replay_claimed(seen.key, epoch)
+            return await self._replay_claimed(key, epoch)
         except Exception as error:
             if not is_passing(error):
                 raise
             logger.warning("a replay was in the way of others or lost the database: %s", safe_error(error))
             if not is_available_error(error):
                 async with self._database.acquire() as conn:
-                    await store.release(conn, self._consumer, seen.key, epoch)
+                    await store.release(conn, self._consumer, key, epoch)
             metrics.REPLAYS.labels("undecided").inc()
             return None
-        self._report(seen, done)
-        return done
 
     async def replay_within(self, conn: Connection, key: Key, attempts: int, limit: int) -> Replayed:
         """Replay up to `limit` records of a key that the open transaction has locked."""
@@ -141,6 +144,17 @@ class Replayer:
                 await store.give_up(conn, self._consumer, seen)
             logger.error("a parked key ends its process, or never comes back; it waits for a person", extra=_at(seen))
         return len(found)
+
+    async def _claim(self, conn: Connection, seen: Due) -> int | None:
+        return await store.claim(
+            conn,
+            self._consumer,
+            seen,
+            self._owner,
+            lease_seconds=self._options.lease_seconds,
+            first_wait_seconds=self._options.first_wait_seconds,
+            longest_wait_seconds=self._options.longest_wait_seconds,
+        )
 
     async def _replay_claimed(self, key: Key, epoch: int) -> Replayed | None:
         """Replay as many records as may be; if that cannot be committed one, which otherwise is the failing one."""

@@ -168,6 +168,16 @@ async def due(conn: Connection, consumer: str, topics: Sequence[str], limit: int
     return [Due((row["topic"], row["key"]), row["attempts"], row["lease_epoch"]) for row in rows]
 
 
+SEEN: Final = "SELECT attempts, lease_epoch FROM parked_keys WHERE consumer = $1 AND topic = $2 AND key = $3"
+
+
+async def seen(conn: Connection, consumer: str, key: Key) -> Due:
+    """Give a key that the open transaction has locked as it is, due or not."""
+    row = await conn.fetchrow(SEEN, consumer, *key)
+    assert row is not None, "a locked key has its row"
+    return Due(key, row["attempts"], row["lease_epoch"])
+
+
 # The next attempt is planned before this one begins: one that kills the process counts too, and waits longer each time.
 CLAIM: Final = """
 UPDATE parked_keys
@@ -265,9 +275,9 @@ async def supersede(conn: Connection, consumer: str, key: Key, by: UUID) -> None
 NOTE_FAILURE: Final = "UPDATE parked SET attempts = attempts + 1, error = $2 WHERE id = $1 AND status = 'open'"
 WAIT_AGAIN: Final = """
 UPDATE parked_keys
-SET locked_by = NULL, locked_until = NULL, last_error = $4, attempts = $5,
-    status = CASE WHEN $5 >= $6 THEN 'gave_up' ELSE 'waiting' END,
-    next_attempt_at = CASE WHEN $7 THEN clock_timestamp() + make_interval(secs => $8) ELSE next_attempt_at END
+SET locked_by = NULL, locked_until = NULL, last_error = $4, attempts = $5::integer,
+    status = CASE WHEN $5::integer >= $6::integer THEN 'gave_up' ELSE 'waiting' END,
+    next_attempt_at = CASE WHEN $7::boolean THEN clock_timestamp() + make_interval(secs => $8) ELSE next_attempt_at END
 WHERE consumer = $1 AND topic = $2 AND key = $3
 """
 GO_ON: Final = """

@@ -11,7 +11,6 @@ from typing import Any, Final
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError
 
 from libs.messaging import metrics
-from libs.messaging.outbox import SHARDS
 from libs.messaging.relay import store
 from libs.messaging.relay.options import Knowledge, RelayOptions
 from libs.messaging.relay.producer import BatchProducer, Lane, Outgoing
@@ -24,7 +23,7 @@ from libs.telemetry.spans import send_span
 from libs.telemetry.tracing import tracing_is_on
 
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
-_MEASURE_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 5.0
 _BLOCK_KEY_SECONDS: Final = 30.0
 
 logger = logging.getLogger(__name__)
@@ -91,23 +90,15 @@ class Session:
             await self._shards.release(self._keeper)
 
     async def _keep(self) -> None:
-        """Renew the leases four times a term; now and then measure what waits."""
-        measured_at = time.monotonic() - _MEASURE_SECONDS
+        """Renew the leases four times a term; now and then look whether keys are blocked."""
+        looked_at = time.monotonic() - _LOOK_SECONDS
         while True:
-            if time.monotonic() - measured_at >= _MEASURE_SECONDS:
-                measured_at = time.monotonic()
-                await self._measure()
+            if time.monotonic() - looked_at >= _LOOK_SECONDS:
+                looked_at = time.monotonic()
+                await self._look_at_blocked_keys()
             await asyncio.sleep(self._options.lease_seconds / 4)
             await self._shards.renew(self._keeper)
             self._freed.set()
-
-    async def _measure(self) -> None:
-        measures = await store.measure(self._keeper, list(self._shards.held()))
-        pending = {item.shard: item.pending_rows for item in measures}
-        for shard in range(SHARDS):
-            metrics.PENDING_ROWS.labels(str(shard)).set(pending.get(shard, 0))
-        metrics.OLDEST_PENDING_AGE_SECONDS.set(max((item.oldest_age_seconds for item in measures), default=0.0))
-        await self._look_at_blocked_keys()
 
     async def _look_at_blocked_keys(self) -> None:
         blocked = await store.count_blocked_keys(self._keeper)

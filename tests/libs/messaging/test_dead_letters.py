@@ -10,7 +10,7 @@ import pytest
 from libs.events.ingest_identities import Organization
 from libs.events.requests import RequestSubmitted
 from libs.messaging import dead_letter_store, dead_letters
-from libs.messaging.dead_letters import CannotRedrive, DeadLetter
+from libs.messaging.dead_letters import CannotChange, DeadLetter
 from libs.messaging.messages import Message, Route
 from libs.postgres import Connection
 from tests.support.bus import Headers, a_request, an_organization, declare, headers_for, lookup
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.db
 REQUESTS = declare("requests.x", "command", RequestSubmitted)
 IDENTITIES = declare("identities.x", "state", Organization)
 DECLARED = lookup(REQUESTS, IDENTITIES)
+ME = "key 1"
 BODY = a_request().model_dump_json().encode()
 
 
@@ -89,22 +90,22 @@ async def test_a_record_at_a_place_that_was_used_before_the_topic_was_made_anew_
 async def test_a_redrive_runs_the_handler_once_under_the_same_event_id(connection: asyncpg.Connection) -> None:
     handled: list[Message] = []
     (letter,) = await _keep(connection, Record())
-    await dead_letters.redrive(connection, letter.id, _routes(handled), DECLARED)
+    await dead_letters.redrive(connection, letter.id, _routes(handled), DECLARED, actor=ME)
     assert [message.envelope.id for message in handled] == ["its-own"]
     ended = await dead_letters.get(connection, letter.id)
     assert ended
     assert (ended.status, ended.note) == ("redriven", None)
     assert await dead_letters.list_open(connection) == []
-    with pytest.raises(CannotRedrive, match="it was redriven"):
-        await dead_letters.redrive(connection, letter.id, _routes(handled), DECLARED)
+    with pytest.raises(CannotChange, match="it was redriven"):
+        await dead_letters.redrive(connection, letter.id, _routes(handled), DECLARED, actor=ME)
     assert len(handled) == 1
 
 
 async def test_a_redrive_of_what_was_handled_meanwhile_only_ends_it(connection: asyncpg.Connection) -> None:
     handled: list[Message] = []
     first, second = await _keep(connection, Record(), Record(offset=8))
-    await dead_letters.redrive(connection, first.id, _routes(handled), DECLARED)
-    await dead_letters.redrive(connection, second.id, _routes(handled), DECLARED)
+    await dead_letters.redrive(connection, first.id, _routes(handled), DECLARED, actor=ME)
+    await dead_letters.redrive(connection, second.id, _routes(handled), DECLARED, actor=ME)
     ended = await dead_letters.get(connection, second.id)
     assert ended
     assert (len(handled), ended.note) == (1, "was handled before")
@@ -118,8 +119,8 @@ async def test_an_overtaken_state_is_not_applied_by_a_redrive(connection: asyncp
         Record(IDENTITIES.name, offset=1, value=body, headers=headers_for(Organization, version=5)),
         Record(IDENTITIES.name, offset=2, value=body, headers=headers_for(Organization, version=4)),
     )
-    await dead_letters.redrive(connection, newer.id, _routes(handled), DECLARED)
-    await dead_letters.redrive(connection, older.id, _routes(handled), DECLARED)
+    await dead_letters.redrive(connection, newer.id, _routes(handled), DECLARED, actor=ME)
+    await dead_letters.redrive(connection, older.id, _routes(handled), DECLARED, actor=ME)
     assert [message.envelope.version for message in handled] == [5]
 
 
@@ -127,9 +128,9 @@ async def test_a_redrive_that_fails_leaves_the_letter_open_and_nothing_else_behi
     connection: asyncpg.Connection,
 ) -> None:
     (letter,) = await _keep(connection, Record())
-    with pytest.raises(CannotRedrive, match="division by zero"):
+    with pytest.raises(CannotChange, match="division by zero"):
         async with connection.transaction():
-            await dead_letters.redrive(connection, letter.id, _routes([], fails=True), DECLARED)
+            await dead_letters.redrive(connection, letter.id, _routes([], fails=True), DECLARED, actor=ME)
     assert await dead_letters.list_open(connection) == [letter]
     assert await connection.fetchval("SELECT count(*) FROM inbox") == 0
 
@@ -138,20 +139,20 @@ async def test_what_still_does_not_fit_or_nobody_wants_stays_open_with_the_reaso
     connection: asyncpg.Connection,
 ) -> None:
     broken, strange = await _keep(connection, Record(value=b"{"), Record("other.topic", offset=9))
-    with pytest.raises(CannotRedrive, match="still does not fit its contract"):
-        await dead_letters.redrive(connection, broken.id, _routes([]), DECLARED)
-    with pytest.raises(CannotRedrive, match=r"nothing here reads topic other\.topic"):
-        await dead_letters.redrive(connection, strange.id, _routes([]), DECLARED)
-    with pytest.raises(CannotRedrive, match="there is no dead letter"):
-        await dead_letters.redrive(connection, uuid.uuid4(), _routes([]), DECLARED)
+    with pytest.raises(CannotChange, match="does not fit its contract"):
+        await dead_letters.redrive(connection, broken.id, _routes([]), DECLARED, actor=ME)
+    with pytest.raises(CannotChange, match=r"nothing here reads topic other\.topic"):
+        await dead_letters.redrive(connection, strange.id, _routes([]), DECLARED, actor=ME)
+    with pytest.raises(CannotChange, match="there is no dead letter"):
+        await dead_letters.redrive(connection, uuid.uuid4(), _routes([]), DECLARED, actor=ME)
     assert len(await dead_letters.list_open(connection)) == 2
 
 
 async def test_a_dropped_letter_is_kept_with_the_reason(connection: asyncpg.Connection) -> None:
     (letter,) = await _keep(connection, Record())
-    await dead_letters.drop(connection, letter.id, "a test of the producer's")
+    await dead_letters.drop(connection, letter.id, "a test of the producer's", actor=ME)
     dropped = await dead_letters.get(connection, letter.id)
     assert dropped
     assert (dropped.status, dropped.note) == ("dropped", "a test of the producer's")
-    with pytest.raises(CannotRedrive, match="it was dropped"):
-        await dead_letters.drop(connection, letter.id, "again")
+    with pytest.raises(CannotChange, match="it was dropped"):
+        await dead_letters.drop(connection, letter.id, "again", actor=ME)

@@ -177,7 +177,7 @@ async def test_a_mended_contract_lets_a_dead_letter_through_under_its_own_id(sce
 async def test_a_letter_that_still_does_not_fit_stays_open(scene: Scene) -> None:
     letter_id = await scene.put_letter(b"{")
     document = problem_of(await scene.operator.post(f"/admin/dead-letters/{letter_id}/redrive"), 409, "cannot_redrive")
-    assert "still does not fit" in document["detail"]
+    assert "does not fit" in document["detail"]
     assert (await scene.operator.get(f"/admin/dead-letters/{letter_id}")).json()["status"] == "open"
 
 
@@ -189,6 +189,25 @@ async def test_a_dropped_letter_keeps_its_reason(scene: Scene) -> None:
     whole = (await scene.operator.get(f"/admin/dead-letters/{letter_id}")).json()
     assert (whole["status"], whole["note"]) == ("dropped", "a test of theirs")
     problem_of(await scene.operator.post(path, json={"reason": "again"}), 409, "already_ended")
+
+
+async def test_an_edited_letter_goes_through_and_keeps_what_it_was_and_who_changed_it(scene: Scene) -> None:
+    letter_id = await scene.put_letter(b'{"access_token": "EAAGm0PX4ZCpsBAKZBZC"')
+    path = f"/admin/dead-letters/{letter_id}"
+    broken = problem_of(await scene.operator.patch(path, json={"value": "{"}), 409, "cannot_edit")
+    assert "does not fit" in broken["detail"]
+    copied = problem_of(await scene.operator.patch(path, json={"value": '{"a": "[redacted]"}'}), 409, "cannot_edit")
+    assert "a secret was left out" in copied["detail"]
+    body = RequestSubmitted(kind="api_request", org_id=uuid4(), payload={}).model_dump_json()
+    assert (await scene.operator.patch(path, params={"dry_run": True}, json={"value": body})).is_success
+    assert (await scene.operator.get(path)).json()["edited_at"] is None
+    assert (await scene.operator.patch(path, json={"value": body})).is_success
+    assert (await scene.operator.post(f"{path}/redrive")).is_success
+    whole = (await scene.operator.get(path)).json()
+    assert (whole["status"], whole["value"]) == ("redriven", body)
+    assert whole["original_value"].startswith('{"access_token": "[redacted]')
+    assert [action["action"] for action in whole["actions"]] == ["edit", "redrive"]
+    assert all(action["actor"].startswith("key ") for action in whole["actions"])
 
 
 async def test_a_job_is_run_by_hand_and_paused(scene: Scene) -> None:
@@ -214,6 +233,7 @@ async def test_reannouncing_takes_what_changed_lately_unless_all_is_asked_for(sc
     ("method", "path", "body"),
     [
         ("GET", f"/admin/dead-letters/{uuid4()}", None),
+        ("PATCH", f"/admin/dead-letters/{uuid4()}", {"value": "{}"}),
         ("POST", f"/admin/dead-letters/{uuid4()}/redrive", None),
         ("POST", f"/admin/dead-letters/{uuid4()}/drop", {"reason": "whatever"}),
         ("POST", "/admin/jobs/cook/run", None),
