@@ -15,6 +15,7 @@ from libs.events.ingest_accepted import ApiRequestAccepted
 from libs.jobs import Job
 from libs.messaging.inbox import prune_inbox
 from libs.messaging.messages import Message, Route
+from libs.messaging.parked.pruning import prune_parked
 from libs.platforms.base import Platform
 from libs.postgres import Connection, Database, is_available_error
 from libs.quota.limiter import Limiter
@@ -142,7 +143,12 @@ def jobs(deps: Deps) -> tuple[Job, ...]:
     every_day = Job(
         name="prune", run=partial(daily_prune, deps.retention_seconds), cron="40 2 * * *", time_limit_seconds=1_800
     )
-    return (*flushes, every_day, Job(name="prune_inbox", run=prune_inbox, cron="50 2 * * *"))
+    return (
+        *flushes,
+        every_day,
+        Job(name="prune_inbox", run=prune_inbox, cron="50 2 * * *"),
+        Job(name="prune_parked", run=prune_parked, cron="0 3 * * *"),
+    )
 
 
 async def every_flush_interval(platform: PlatformName, database: Database) -> dict[str, int]:

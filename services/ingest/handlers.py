@@ -12,6 +12,7 @@ from libs.events.requests import RequestSubmitted
 from libs.jobs.job import Job
 from libs.messaging.inbox import prune_inbox
 from libs.messaging.messages import Message, Route
+from libs.messaging.parked.pruning import prune_parked
 from libs.messaging.reannounce import Reannounce, reannounce_recent
 from libs.postgres import Connection
 from libs.vocabulary import OrgId
@@ -39,7 +40,8 @@ def routes(deps: Deps) -> tuple[Route, ...]:
     """Give what ingest reads from Kafka."""
     return (
         # Admission knows repeats by their idempotency key; an inbox would hide those that need an answer.
-        Route("requests", (RequestSubmitted,), partial(on_requests, deps), once=False),
+        # Producers may use the same key: a record that is parked must block only its own producer's.
+        Route("requests", (RequestSubmitted,), partial(on_requests, deps), once=False, blocking_key=_blocks),
         Route("batcher.results", (ApiRequestCompleted, ApiRequestFailed), partial(on_results, deps)),
         Route("assets.connections", (ConnectionState,), on_connections),
     )
@@ -50,6 +52,7 @@ def jobs(deps: Deps) -> tuple[Job, ...]:
     return (
         Job("prune_requests", partial(prune_requests, keep_days=deps.request_keep_days), cron="20 3 * * *"),
         Job("prune_inbox", prune_inbox, cron="40 3 * * *"),
+        Job("prune_parked", prune_parked, cron="50 3 * * *"),
         Job("reannounce_identities", reannounce_recent(REANNOUNCE), cron="10 4 * * *"),
     )
 
@@ -75,6 +78,12 @@ async def on_connections(connection: Connection, messages: Sequence[Message]) ->
         else:
             ended.append(UUID(message.key.rpartition("/")[2]))
     await apply_connections(connection, states, ended)
+
+
+def _blocks(message: Message) -> str:
+    event = message.data
+    assert isinstance(event, RequestSubmitted), "the route names no other event"
+    return f"{event.org_id}/{message.envelope.source}/{message.key}"
 
 
 def _ask(message: Message) -> Ask:

@@ -165,7 +165,7 @@ async def test_connections_are_counted_by_state_and_by_how_soon_they_expire(w: W
 
 def test_the_service_reads_identities_and_declares_its_jobs(tmp_path: Path) -> None:
     names = [job.name for job in jobs(Deps(None, None, timedelta(days=7), 300.0))]  # type: ignore[arg-type]
-    assert names == ["age_tokens", "reseal_connections", "reannounce_connections", "forget_old"]
+    assert names == ["age_tokens", "reseal_connections", "reannounce_connections", "forget_old", "prune_parked"]
     assert [route.topic for route in routes()] == ["ingest.identities"]
 
 

@@ -42,8 +42,9 @@ async def test_every_platform_is_flushed_on_its_own_schedule(bench: Bench) -> No
         "flush_meta": (300, None),
         "prune": (None, "40 2 * * *"),
         "prune_inbox": (None, "50 2 * * *"),
+        "prune_parked": (None, "0 3 * * *"),
     }
-    assert [job.name for job in jobs(replace(bench.deps, enabled=()))] == ["prune", "prune_inbox"]
+    assert [job.name for job in jobs(replace(bench.deps, enabled=()))] == ["prune", "prune_inbox", "prune_parked"]
 
 
 async def test_the_scheduled_flush_leaves_alone_what_is_held(bench: Bench) -> None:
