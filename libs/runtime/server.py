@@ -5,19 +5,20 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from libs.runtime.body import MAX_HEAD_BYTES
 from libs.runtime.observe import PROBES
 from libs.runtime.problems import problem_response, unavailable
+from libs.runtime.protocol import LimitedProtocol, ProtocolLimits
 from libs.runtime.settings import ServiceSettings
 from libs.telemetry.metrics import counter
 
-KEEP_ALIVE_SECONDS = 15
 CONNECTIONS_PER_REQUEST = 4
-"""Connections are bounded too, but idle ones cost little; beyond this uvicorn itself answers 503, in plain text."""
+"""Connections are bounded too, but idle ones cost little."""
 BACKLOG = 512
 REFUSED = counter("http_server_refused_requests_total", "Requests answered 503 because too many were being served")
 
@@ -27,9 +28,11 @@ _log = logging.getLogger(__name__)
 class HttpServer:
     """Serves an application on the settings' address until told to stop."""
 
-    def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: ServiceSettings, limits: ProtocolLimits | None = None) -> None:
         self._app = app
         self._settings = settings
+        most = settings.max_concurrent_requests * CONNECTIONS_PER_REQUEST
+        self._limits = limits or ProtocolLimits(connections=most)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen, serve, and after `stop` answer what is in flight. Raises OSError when the address is taken."""
@@ -38,16 +41,13 @@ class HttpServer:
         server = _Server(
             uvicorn.Config(
                 OverloadGuard(self._app, self._settings.max_concurrent_requests),
-                http="h11",
+                http=cast(Any, partial(LimitedProtocol, self._limits)),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=self._settings.max_concurrent_requests * CONNECTIONS_PER_REQUEST,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
                 timeout_graceful_shutdown=max(1, int(self._settings.drain_seconds)),
             )
         )

@@ -22,9 +22,9 @@ from typing import Literal, NoReturn, get_args
 from urllib.parse import urlsplit
 
 import uvloop
-from fastapi import FastAPI
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsError
+from starlette.types import ASGIApp
 
 from libs.runtime.health import Health
 from libs.runtime.http import create_app
@@ -32,6 +32,7 @@ from libs.runtime.loop_watch import LoopWatch
 from libs.runtime.server import HttpServer
 from libs.runtime.settings import ServiceSettings
 from libs.telemetry.logging import configure_logging
+from libs.telemetry.metrics import gauge
 from libs.telemetry.redaction import redact_text, register_secret
 from libs.telemetry.tracing import configure_tracing, shutdown_tracing
 
@@ -41,6 +42,9 @@ Run = Callable[[asyncio.Event], Awaitable[None]]
 RELAY_SECONDS = 10.0
 CLOSE_SECONDS = 10.0
 _WATCH = "loop watch"
+VERSION = "0.1.0"
+"""As pyproject.toml says; a test compares."""
+INFO = gauge("service_info", "1; what this process is and which of its parts run here", ["service", "version", "parts"])
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +67,7 @@ class ServiceApp:
     name: str
     settings: ServiceSettings
     health: Health
-    app: FastAPI
+    app: ASGIApp
     parts: Sequence[Part]
     """Without http: the frame serves `app` itself, and only its probes when `--only` leaves http out."""
     close: Callable[[], Awaitable[None]]
@@ -130,7 +134,8 @@ async def run_service(
     asyncio.get_running_loop().set_exception_handler(_on_loop_error)
     watch = LoopWatch()
     service.health.add_live("event loop", watch.check)
-    service.health.parts = only
+    service.health.run_parts(only)
+    INFO.labels(service.name, VERSION, ",".join(sorted(only))).set(1)
     gc.collect()
     gc.freeze()  # what start-up built stays for good: no collection need walk over it (benchmarks/consumer.py)
     running = [_start(name, run) for name, run in _chosen_parts(service, only, watch)]
