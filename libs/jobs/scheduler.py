@@ -16,7 +16,7 @@ from typing import Final
 from libs.jobs import store
 from libs.jobs.job import LEASE_SECONDS, Counts, Job
 from libs.postgres import Database, is_available_error
-from libs.telemetry.metrics import counter, gauge, histogram
+from libs.telemetry.metrics import counter, histogram
 from libs.telemetry.redaction import safe_error
 
 _log = logging.getLogger(__name__)
@@ -27,9 +27,6 @@ _RUN_SECONDS: Final = histogram(
     "Length of runs of periodic jobs",
     ("job",),
     (0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0),
-)
-_LAST_SUCCESS: Final = gauge(
-    "job_last_success_timestamp_seconds", "When a job last succeeded in this process", ("job",)
 )
 
 _POLL_SECONDS: Final = 1.0
@@ -215,9 +212,7 @@ class Scheduler:
             _log.warning("job %s: run %d ended as %s after it had been given up", job.name, run.run_id, end.outcome)
             return
         _RUNS.labels(job.name, end.outcome).inc()
-        if end.outcome == "succeeded":
-            _LAST_SUCCESS.labels(job.name).set_to_current_time()
-        elif end.outcome != "failed":
+        if end.outcome not in ("succeeded", "failed"):
             _log.warning("job %s: run %d %s: %s", job.name, run.run_id, end.outcome, end.error)
 
     async def _drain(self) -> None:

@@ -1,6 +1,7 @@
 """The connection pool, one per database role, and the question whether a failure was the database being away."""
 
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
@@ -10,6 +11,7 @@ import asyncpg
 
 from libs.postgres.connection import Connection
 from libs.postgres.schemas import DatabaseRole
+from libs.telemetry.metrics import gauge, histogram
 
 _CONNECT_TIMEOUT_SECONDS: Final = 10
 _ACQUIRE_TIMEOUT_SECONDS: Final = 30
@@ -17,6 +19,9 @@ _IDLE_CONNECTION_SECONDS: Final = 300
 
 _COMMAND_TIMEOUT_SECONDS: Final[dict[DatabaseRole, float | None]] = {"api": 30, "worker": 150, "owner": None}
 """A little more than the role's transaction_timeout in roles.sql: it ends the wait for a server that fell silent."""
+
+CONNECTIONS: Final = gauge("database_pool_connections", "Connections of a pool by what they do", ["role", "state"])
+ACQUIRE_SECONDS: Final = histogram("database_pool_acquire_seconds", "Wait for a connection of the pool", ["role"])
 
 _SET_ORGANIZATION: Final = "SELECT set_config('app.org_id', $1, true)"
 _WHO_AM_I: Final = (
@@ -34,6 +39,9 @@ class Database:
     def __init__(self, pool: Any, role: DatabaseRole) -> None:
         self._pool = pool
         self.role: Final = role
+        self._acquire_seconds = ACQUIRE_SECONDS.labels(role)
+        CONNECTIONS.labels(role, "idle").set_function(pool.get_idle_size)
+        CONNECTIONS.labels(role, "used").set_function(lambda: pool.get_size() - pool.get_idle_size())
 
     @classmethod
     async def connect(
@@ -63,7 +71,9 @@ class Database:
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
         """Lend a connection without a transaction: each statement commits by itself."""
+        asked_at = time.perf_counter()
         async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_SECONDS) as connection:
+            self._acquire_seconds.observe(time.perf_counter() - asked_at)
             yield cast("Connection", connection)
 
     @asynccontextmanager

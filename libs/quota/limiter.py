@@ -29,6 +29,9 @@ from libs.vocabulary import QuotaScope, QuotaUse, UsageReading
 FALLBACK_ACTIVE: Final = gauge("quota_fallback_active", "1 while this replica grants by itself because Valkey is away")
 GRANTED_UNITS: Final = counter("quota_granted_units_total", "Units granted", ["platform", "scope", "lane"])
 REFUSALS: Final = counter("quota_refusals_total", "Takes refused", ["platform", "scope", "lane", "reason"])
+USED_FRACTION: Final = gauge(
+    "quota_used_fraction", "The fullest budget in the last answer of a platform; 1 is used up", ["platform", "scope"]
+)
 BLOCKS: Final = counter("quota_blocks_total", "Times that a platform closed a scope for a while", ["platform", "scope"])
 
 Reason = Literal["used_up", "blocked", "fair_share"]
@@ -115,6 +118,8 @@ class Limiter:
 
     async def observe(self, readings: Iterable[UsageReading]) -> None:
         """Put the books right by what a platform's answer said: use by others, and how long it serves nobody."""
+        readings = tuple(readings)
+        _show(readings)
         for reading in readings:
             scope, now = reading.scope, self._clock()
             fraction = max(0.0, reading.used_fraction)
@@ -211,6 +216,15 @@ class Limiter:
             return Granted(local=True)
         reason: Reason = "blocked" if refusal.reason == "blocked" else "used_up"
         return Refused(refusal.scope, refusal.retry_after_seconds, refusal.free_units, reason)
+
+
+def _show(readings: Sequence[UsageReading]) -> None:
+    fullest: dict[tuple[str, str], float] = {}
+    for reading in readings:
+        at = (reading.scope.platform.value, reading.scope.name)
+        fullest[at] = max(fullest.get(at, 0.0), reading.used_fraction)
+    for at, fraction in fullest.items():
+        USED_FRACTION.labels(*at).set(fraction)
 
 
 def _merged(uses: Sequence[QuotaUse]) -> list[QuotaUse]:

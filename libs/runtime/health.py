@@ -9,9 +9,12 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
+from libs.telemetry.metrics import gauge
 from libs.telemetry.redaction import safe_error
 
 CHECK_SECONDS = 2.0
+
+LOOP_AGE_SECONDS = gauge("loop_age_seconds", "How long ago a loop of this process last turned", ["loop"])
 
 Check = Callable[[], Awaitable[str | None]]
 """Gives None when all is well, else the reason in words."""
@@ -36,6 +39,7 @@ class Health:
         """Which parts run here; None: all."""
         self._live: list[NamedCheck] = []
         self._ready: list[NamedCheck] = []
+        self._ages: dict[str, tuple[str, Callable[[], float]]] = {}
         self._started = clock()
         self._clock = clock
 
@@ -55,15 +59,25 @@ class Health:
         `age_seconds` gives None before the first tick; then our own start counts, so a loop that never ticks fails too.
         """
 
-        async def check() -> str | None:
+        def age_now() -> float:
             age = age_seconds()
-            if age is None:
-                age = self._clock() - self._started
+            return self._clock() - self._started if age is None else age
+
+        async def check() -> str | None:
+            age = age_now()
             return None if age <= limit_seconds else f"last tick {age:.0f} s ago, limit {limit_seconds:.0f} s"
 
+        self._ages[name] = (part, age_now)
         self.add_ready(name, check, part=part)
         if live:
             self.add_live(name, check, part=part)
+
+    def run_parts(self, parts: Collection[str]) -> None:
+        """Say which parts run here; the age of their loops is a metric from now on."""
+        self.parts = parts
+        for name, (part, age_now) in self._ages.items():
+            if part in parts:
+                LOOP_AGE_SECONDS.labels(name).set_function(age_now)
 
     async def live(self) -> dict[str, str]:
         """Give the failed checks of liveness, by name; empty is healthy."""

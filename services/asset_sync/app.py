@@ -19,6 +19,7 @@ from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
 from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
+from libs.runtime.measuring import measure_tables
 from libs.runtime.service import Part, ServiceApp, hide_settings
 from libs.runtime.trace import trace_router
 from libs.security.sealing import KeyRing
@@ -82,6 +83,7 @@ async def _build(
         Part("consumers", consumer.run),
         Part("workers", partial(keep_measuring, deps)),
         Part("jobs", scheduler.run),
+        Part("jobs", partial(measure_tables, database, scheduler.job_names)),
         Part("relay", relay.run),
     ]
     return ServiceApp(name=SERVICE, settings=settings, health=health, app=app, parts=parts, close=opened.aclose)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
 from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
+from libs.runtime.measuring import measure_tables
 from libs.runtime.service import Part, ServiceApp, hide_settings
 from libs.runtime.trace import trace_router
 from libs.telemetry.redaction import register_secret
@@ -42,7 +44,7 @@ async def build() -> ServiceApp:
     )
     # Only `batching.plan` is asked of the platforms here, which calls nobody.
     platforms = build_platforms(None, platform_settings)
-    deps = Deps(platforms, settings.result_limit_bytes, settings.request_keep_days)
+    deps = Deps(platforms, settings.result_limit_bytes, settings.request_keep_days, settings.webhook_keep_days)
     service_routes = routes(deps)
     consumer = Consumer(service=NAME, database=worker, kafka=kafka, routes=service_routes, group_id=NAME)
     relay = Relay(worker_dsn=worker_dsn, kafka=kafka, service=NAME)
@@ -69,6 +71,11 @@ async def build() -> ServiceApp:
         settings=settings,
         health=health,
         app=app,
-        parts=[Part("consumers", consumer.run), Part("relay", relay.run), Part("jobs", scheduler.run)],
+        parts=[
+            Part("consumers", consumer.run),
+            Part("relay", relay.run),
+            Part("jobs", scheduler.run),
+            Part("jobs", partial(measure_tables, worker, scheduler.job_names)),
+        ],
         close=close,
     )

@@ -1,5 +1,7 @@
 import asyncio
 
+from prometheus_client import REGISTRY
+
 from libs.runtime.health import Health
 
 
@@ -67,3 +69,12 @@ async def test_a_loop_that_does_not_tick_fails_also_before_its_first_tick() -> N
     assert await health.ready() == {}
     ages[0] = 31.0
     assert await health.live() == {"relay": "last tick 31 s ago, limit 30 s"}
+
+
+async def test_the_age_of_a_loop_is_a_metric_only_where_its_part_runs() -> None:
+    health = Health()
+    health.add_tick("here", lambda: 3.0, limit_seconds=60, part="consumers")
+    health.add_tick("elsewhere", lambda: 9_000.0, limit_seconds=60, part="relay")
+    health.run_parts({"consumers"})
+    assert REGISTRY.get_sample_value("loop_age_seconds", {"loop": "here"}) == 3.0
+    assert REGISTRY.get_sample_value("loop_age_seconds", {"loop": "elsewhere"}) is None
