@@ -1,6 +1,5 @@
 """Deliveries of Meta's made up by hypothesis, each with what makes its change that change and no other."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +7,6 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.support.meta_recorded import recorded
-
-FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
-"""Of each fuzz test; `FUZZ_EXAMPLES=20000` for a night."""
 
 _Draw = Callable[[st.SearchStrategy[Any]], Any]
 

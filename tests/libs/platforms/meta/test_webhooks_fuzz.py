@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from libs.platforms.base import Change, UnknownShape, Webhooks
 from libs.platforms.meta import build_platform
 from libs.platforms.meta.settings import MetaSettings
-from tests.support.meta_told import FUZZ_EXAMPLES, JSON, KINDS, TOLD, Told, ad_accounts, mutated
+from tests.support.fuzzing import FUZZ_EXAMPLES
+from tests.support.meta_told import JSON, KINDS, TOLD, Told, ad_accounts, mutated
 
 FUZZ = settings(max_examples=FUZZ_EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 SENT = 1_763_700_000
