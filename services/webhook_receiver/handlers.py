@@ -129,7 +129,7 @@ async def daily_months(retention_days: float, database: Database) -> dict[str, i
         counts["partitions_made"] = await keeping.make_partitions(conn)
     for kind in keeping.KINDS:  # keys last: as long as a delivery can be replayed its keys must be known
         deleted = keeping.AT_ONCE
-        while deleted == keeping.AT_ONCE:
+        while deleted >= keeping.AT_ONCE:
             async with database.transaction() as conn:
                 deleted = await keeping.forget(conn, kind, retention_days=retention_days)
             counts[kind] += deleted

@@ -20,53 +20,53 @@ async def drop_partitions(conn: Connection, older_than_seconds: float) -> int:
     return int(await conn.fetchval(DROP_PARTITIONS, older_than_seconds))
 
 
+AT_ONCE: Final = 2_000
+"""Rows of one portion. Part of the statements: of a number that it does not know, the planner thinks too much."""
+
 # Ids are in the order of time, so the oldest are the first of the primary key, whether they are old enough or not.
-FORGET_EVENTS: Final = """
+FORGET_EVENTS: Final = f"""
 WITH oldest AS MATERIALIZED (
-    SELECT id, received_at FROM webhook_events ORDER BY id, received_at LIMIT $2
+    SELECT id, received_at FROM webhook_events ORDER BY id, received_at LIMIT {AT_ONCE}
 )
-DELETE FROM webhook_events AS event
-USING oldest
-WHERE event.id = oldest.id AND event.received_at = oldest.received_at
-    AND oldest.received_at < statement_timestamp() - make_interval(secs => $1)
-"""
-FORGET_CHANGES: Final = """
+DELETE FROM webhook_events
+WHERE received_at < statement_timestamp() - make_interval(secs => $1) AND id = ANY(ARRAY(SELECT id FROM oldest))
+"""  # noqa: S608  a constant number
+FORGET_CHANGES: Final = f"""
 WITH oldest AS MATERIALIZED (
-    SELECT event_id, position, received_at FROM webhook_changes ORDER BY event_id, position, received_at LIMIT $2
+    SELECT event_id, position, received_at
+    FROM webhook_changes
+    ORDER BY event_id, position, received_at
+    LIMIT {AT_ONCE}
 )
-DELETE FROM webhook_changes AS change
-USING oldest
-WHERE change.event_id = oldest.event_id AND change.position = oldest.position
-    AND change.received_at = oldest.received_at
-    AND oldest.received_at < statement_timestamp() - make_interval(secs => $1)
-"""
-FORGET_KEYS: Final = """
-DELETE FROM webhook_keys AS key
-USING (
-    SELECT org_id, platform, external_event_id
+DELETE FROM webhook_changes
+WHERE received_at < statement_timestamp() - make_interval(secs => $1)
+    AND event_id = ANY(ARRAY(SELECT DISTINCT event_id FROM oldest))
+"""  # noqa: S608  a constant number
+FORGET_KEYS: Final = f"""
+DELETE FROM webhook_keys
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid
     FROM webhook_keys
     WHERE published_at < statement_timestamp() - make_interval(secs => $1)
     ORDER BY published_at
-    LIMIT $2
-) AS oldest
-WHERE key.org_id = oldest.org_id AND key.platform = oldest.platform
-    AND key.external_event_id = oldest.external_event_id
-"""
+    LIMIT {AT_ONCE}
+))
+"""  # noqa: S608  a constant number
 
 
-async def forget_events(conn: Connection, older_than_seconds: float, limit: int) -> int:
-    """Delete up to `limit` of the oldest deliveries; give how many went."""
-    return _count(await conn.execute(FORGET_EVENTS, older_than_seconds, limit))
+async def forget_events(conn: Connection, older_than_seconds: float) -> int:
+    """Delete a portion of the oldest deliveries; give how many went."""
+    return _count(await conn.execute(FORGET_EVENTS, older_than_seconds))
 
 
-async def forget_changes(conn: Connection, older_than_seconds: float, limit: int) -> int:
-    """Delete up to `limit` of the oldest deliveries' changes; give how many went."""
-    return _count(await conn.execute(FORGET_CHANGES, older_than_seconds, limit))
+async def forget_changes(conn: Connection, older_than_seconds: float) -> int:
+    """Delete a portion of the oldest deliveries' changes; give how many went."""
+    return _count(await conn.execute(FORGET_CHANGES, older_than_seconds))
 
 
-async def forget_keys(conn: Connection, older_than_seconds: float, limit: int) -> int:
-    """Forget up to `limit` of the oldest publications; give how many went."""
-    return _count(await conn.execute(FORGET_KEYS, older_than_seconds, limit))
+async def forget_keys(conn: Connection, older_than_seconds: float) -> int:
+    """Forget a portion of the oldest publications; give how many went."""
+    return _count(await conn.execute(FORGET_KEYS, older_than_seconds))
 
 
 COUNT_LEFT: Final = """

@@ -7,7 +7,7 @@ from services.webhook_receiver.models import State
 from services.webhook_receiver.store import retention
 
 MONTHS_AHEAD: Final = 2
-AT_ONCE: Final = 2_000
+AT_ONCE: Final = retention.AT_ONCE
 KEYS_LONGER_DAYS: Final = 8
 """Longer than any platform delivers again, and than a delivery that is just being deleted can be replayed."""
 LEFT_AFTER_SECONDS: Final = 60.0
@@ -31,10 +31,10 @@ async def forget(conn: Connection, kind: str, *, retention_days: float) -> int:
     """Delete a portion of what is older than it is kept; fewer than `AT_ONCE` means that it was the last."""
     seconds = retention_days * DAY_SECONDS
     if kind == "deliveries":
-        return await retention.forget_events(conn, seconds, AT_ONCE)
+        return await retention.forget_events(conn, seconds)
     if kind == "changes":
-        return await retention.forget_changes(conn, seconds, AT_ONCE)
-    return await retention.forget_keys(conn, seconds + KEYS_LONGER_DAYS * DAY_SECONDS, AT_ONCE)
+        return await retention.forget_changes(conn, seconds)
+    return await retention.forget_keys(conn, seconds + KEYS_LONGER_DAYS * DAY_SECONDS)
 
 
 async def count_left(conn: Connection) -> int:
