@@ -1,4 +1,7 @@
-"""What the table of jobs says, as metrics. Every replica measures the same rows: take the largest, not the sum."""
+"""What the table of jobs says, as metrics. Every replica measures the same rows: take the largest, not the sum.
+
+The label is `job_name`: what Prometheus calls `job` is the group of the process that it asks.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,12 +12,14 @@ from libs.telemetry.metrics import gauge
 LAST_SUCCESS: Final = gauge(
     "job_last_success_timestamp_seconds",
     "When a job last succeeded, in any replica, of the runs that are kept",
-    ("job",),
+    ("job_name",),
 )
-LAST_SECONDS: Final = gauge("job_last_duration_seconds", "Length of a job's last run that ended", ("job",))
-FAILURES: Final = gauge("job_failures_in_a_row", "Runs that failed since a job last succeeded", ("job",))
+LAST_SECONDS: Final = gauge("job_last_duration_seconds", "Length of a job's last run that ended", ("job_name",))
+FAILURES: Final = gauge("job_failures_in_a_row", "Runs that failed since a job last succeeded", ("job_name",))
 OVERDUE_SECONDS: Final = gauge(
-    "job_overdue_seconds", "How long a job's planned time has passed without a start; 0 while it is paused", ("job",)
+    "job_overdue_seconds",
+    "How long a job's planned time has passed without a start; 0 while it is paused",
+    ("job_name",),
 )
 
 MEASURE: Final = """

@@ -21,11 +21,11 @@ from libs.telemetry.redaction import safe_error
 
 _log = logging.getLogger(__name__)
 
-_RUNS: Final = counter("job_runs_total", "Runs of periodic jobs by how they ended", ("job", "outcome"))
+_RUNS: Final = counter("job_runs_total", "Runs of periodic jobs by how they ended", ("job_name", "outcome"))
 _RUN_SECONDS: Final = histogram(
     "job_run_seconds",
     "Length of runs of periodic jobs",
-    ("job",),
+    ("job_name",),
     (0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0),
 )
 

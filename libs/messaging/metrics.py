@@ -2,9 +2,7 @@
 
 from libs.telemetry.metrics import SIZE_BUCKETS, BulkHistogram, counter, gauge, histogram
 
-PENDING_ROWS = gauge(
-    "outbox_pending_rows", "Events that wait for the relay, counted up to 20,000", ["shard"]
-)
+PENDING_ROWS = gauge("outbox_pending_rows", "Events that wait for the relay, counted up to 20,000", ["shard"])
 OLDEST_PENDING_AGE_SECONDS = gauge(
     "outbox_oldest_pending_age_seconds", "Age of the event that waits longest; 0 when none waits"
 )

@@ -81,7 +81,7 @@ async def _build(
     )
     parts = [
         Part("consumers", consumer.run),
-        Part("workers", partial(keep_measuring, deps)),
+        Part("jobs", partial(keep_measuring, deps)),
         Part("jobs", scheduler.run),
         Part("jobs", partial(measure_tables, database, scheduler.job_names)),
         Part("relay", relay.run),

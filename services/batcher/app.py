@@ -100,19 +100,24 @@ async def _build(
         Part("consumers", consumer.run),
         Part("workers", partial(_work, deps, settings.workers)),
         Part("jobs", scheduler.run),
+        Part("jobs", partial(_measure, deps)),
         Part("jobs", partial(measure_tables, database, scheduler.job_names)),
         Part("relay", relay.run),
     ]
     return ServiceApp(name=SERVICE, settings=settings, health=health, app=app, parts=parts, close=opened.aclose)
 
 
+async def _measure(deps: Deps, stop: asyncio.Event) -> None:
+    """Measure the queue beside the loops that empty it: their death must be seen."""
+    worker = Worker(
+        "measure", partial(on_measure, deps), idle_min_seconds=MEASURE_SECONDS, idle_max_seconds=MEASURE_SECONDS
+    )
+    await worker.run(stop)
+
+
 async def _work(deps: Deps, workers: int, stop: asyncio.Event) -> None:
-    """Run the loops that send, and the one that measures, until told to stop."""
+    """Run the loops that send until told to stop."""
     async with asyncio.TaskGroup() as group:
-        measuring = Worker(
-            "measure", partial(on_measure, deps), idle_min_seconds=MEASURE_SECONDS, idle_max_seconds=MEASURE_SECONDS
-        )
-        group.create_task(measuring.run(stop))
         for number in range(workers):
             # A round that finds nothing is some index probes; an urgent read waits for the next one, of any worker.
             worker = Worker(f"calls-{number}", partial(on_due_calls, deps), idle_max_seconds=0.1)

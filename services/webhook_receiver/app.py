@@ -105,6 +105,7 @@ async def _build(
         Part("consumers", consumer.run),
         Part("workers", partial(_work, deps, worker)),
         Part("jobs", scheduler.run),
+        Part("jobs", partial(keep_measuring, deps)),
         Part("jobs", partial(measure_tables, database, scheduler.job_names)),
         Part("relay", relay.run),
     ]
@@ -112,10 +113,8 @@ async def _build(
 
 
 async def _work(deps: Deps, worker: Worker, stop: asyncio.Event) -> None:
-    """Process deliveries, and measure what waits, until told to stop."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(keep_measuring(deps, stop))
-        await worker.run(stop)
+    """Process deliveries until told to stop."""
+    await worker.run(stop)
     await give_shards_back(deps)
 
 

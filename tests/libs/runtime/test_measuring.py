@@ -48,7 +48,7 @@ async def test_what_waits_who_carries_it_and_how_jobs_did_become_metrics(
     measuring = asyncio.create_task(measure_tables(worker, ["measured"], stop))
 
     async def measured() -> bool:
-        return value("job_failures_in_a_row", job="measured") is not None
+        return value("job_failures_in_a_row", job_name="measured") is not None
 
     await until(measured, "the first measurement", 10)
     stop.set()
@@ -57,11 +57,11 @@ async def test_what_waits_who_carries_it_and_how_jobs_did_become_metrics(
     assert value("outbox_pending_rows", shard="3") == 2
     assert 90 <= (value("outbox_oldest_pending_age_seconds") or 0) < 150
     assert value("relay_unowned_shards") == 7
-    assert value("job_last_success_timestamp_seconds", job="measured") == 1000
-    assert value("job_last_duration_seconds", job="measured") == 1
-    assert value("job_failures_in_a_row", job="measured") == 2
-    assert 40 <= (value("job_overdue_seconds", job="measured") or 0) < 100
-    assert value("job_overdue_seconds", job="undeclared") is None
+    assert value("job_last_success_timestamp_seconds", job_name="measured") == 1000
+    assert value("job_last_duration_seconds", job_name="measured") == 1
+    assert value("job_failures_in_a_row", job_name="measured") == 2
+    assert 40 <= (value("job_overdue_seconds", job_name="measured") or 0) < 100
+    assert value("job_overdue_seconds", job_name="undeclared") is None
 
 
 async def test_a_lent_connection_shows_in_the_pool_and_in_its_waits(worker: Database) -> None:
