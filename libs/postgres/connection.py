@@ -56,6 +56,9 @@ class Connection(Protocol):
     def is_in_transaction(self) -> bool:
         """Whether a transaction is open."""
 
+    def terminate(self) -> None:
+        """End the connection at once and ask nothing of the server; a transaction that is open is rolled back there."""
+
     async def prepare(self, query: str, *, name: str | None = None) -> Any:
         """Prepare a statement; raises when it does not fit the schema."""
 

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 
 @asynccontextmanager
-async def client_of(app: FastAPI, *, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(app: ASGIApp, *, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """Give an HTTP client of the application; with `key` it sends the Authorization header."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
