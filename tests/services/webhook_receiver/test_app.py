@@ -1,0 +1,148 @@
+"""The service as its composition root builds it: a connection arrives by Kafka, what was pushed leaves by Kafka."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from libs.events.assets_connections import Connection as ConnectionState
+from libs.events.envelope import decode
+from libs.events.webhooks_events import WebhookReceived
+from libs.messaging.admin import apply_topics
+from libs.messaging.settings import KafkaSettings
+from libs.runtime.service import ServiceApp
+from libs.security.key_file import new_key
+from libs.vocabulary import AccountRef, ConnectionStatus, PlatformName
+from services.webhook_receiver.app import build
+from services.webhook_receiver.models import shard_of
+from tests.support.bus import headers_for, publish, read_topic, until
+from tests.support.databases import ServiceDatabase
+from tests.support.webhook_receiver import LONG_AGO, SEALED
+
+pytestmark = [pytest.mark.db, pytest.mark.kafka]
+
+FEED = {
+    "object": "page",
+    "entry": [
+        {
+            "id": "4711",
+            "time": 1_700_000_000,
+            "changes": [
+                {
+                    "field": "feed",
+                    "value": {
+                        "item": "status",
+                        "verb": "add",
+                        "post_id": "4711_1",
+                        "from": {"id": "9", "name": "A"},
+                        "created_time": 1_700_000_000,
+                        "message": "hello",
+                    },
+                }
+            ],
+        }
+    ],
+}
+
+
+@pytest.fixture
+async def service(
+    webhook_receiver_database: ServiceDatabase, kafka_bootstrap: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ServiceApp]:
+    new_key(tmp_path / "kek.json")
+    for name, value in {
+        "SECRETS_KEK_FILE": str(tmp_path / "kek.json"),
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
+        "WEBHOOK_RECEIVER_WORKER_DSN": webhook_receiver_database.worker_dsn,
+        "WEBHOOK_RECEIVER_API_DSN": webhook_receiver_database.api_dsn,
+        "META_APP_SECRETS": '{"1001": "secret-of-the-settings"}',
+        "WEBHOOK_VERIFY_TOKENS": '{"meta/1001": "token-of-the-settings"}',
+    }.items():
+        monkeypatch.setenv(name, value)
+    await apply_topics(KafkaSettings(bootstrap_servers=kafka_bootstrap, replication_factor=1))
+    made = await build()
+    async with running(made):
+        yield made
+
+
+@asynccontextmanager
+async def running(service: ServiceApp) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    tasks = [asyncio.ensure_future(part.run(stop)) for part in service.parts]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
+        await service.close()
+
+
+async def test_a_connection_arrives_by_kafka_and_what_was_pushed_leaves_by_kafka(
+    service: ServiceApp, webhook_receiver_database: ServiceDatabase, kafka_bootstrap: str
+) -> None:
+    org_id, connection_id = uuid4(), uuid4()
+    state = ConnectionState(
+        connection_id=connection_id,
+        org_id=org_id,
+        platform=PlatformName.META,
+        name="Label's page",
+        app_id="1001",
+        status=ConnectionStatus.HEALTHY,
+        scopes=(),
+        expires_at=None,
+        sealed_access_token=SEALED,
+        updated_at=LONG_AGO,
+        accounts=(AccountRef("page", "4711"),),
+        created_at=LONG_AGO,
+    )
+    record = (
+        f"{org_id}/{connection_id}".encode(),
+        state.model_dump_json().encode(),
+        headers_for(type(state), version=1),
+    )
+    await publish(kafka_bootstrap, "assets.connections", [record])
+    worker = await asyncpg.connect(webhook_receiver_database.worker_dsn)
+
+    async def is_known() -> bool:
+        return bool(await worker.fetchval("SELECT count(*) FROM connection_accounts WHERE org_id = $1", org_id))
+
+    await until(is_known, "the connection has arrived", seconds=60)
+    raw = json.dumps(FEED).encode()
+    delivery_id: UUID = await worker.fetchval(
+        "INSERT INTO webhook_events (id, received_at, platform, app, headers, raw, body_bytes, body_hash, shard)"
+        " VALUES (uuidv7(), $1, 'meta', '1001', '{}', $2, $3, $4, $5) RETURNING id",
+        datetime.now(UTC),
+        raw,
+        len(raw),
+        hashlib.sha256(raw).digest(),
+        shard_of("meta", "1001"),
+    )
+    await worker.close()
+    event = await received(kafka_bootstrap, f"{org_id}/meta/page:4711")
+    assert (event.webhook_id, event.position, event.connection_id) == (delivery_id, 0, connection_id)
+    assert (event.object, event.field, event.change_type) == ("page", "feed", "post.created")
+    assert event.value["message"] == "hello"
+
+
+async def received(bootstrap: str, key: str) -> WebhookReceived:
+    """Wait for the first event of an account, which its envelope must vouch for."""
+    async with asyncio.timeout(60):
+        while True:
+            for record in await read_topic(bootstrap, "webhooks.events"):
+                if record.key == key.encode():
+                    envelope, event = decode(record.headers, record.value)
+                    assert isinstance(event, WebhookReceived)
+                    assert str(envelope.org_id) == key.split("/")[0]
+                    assert envelope.correlation_id == str(event.webhook_id)
+                    return event
+
+
+async def test_every_part_that_scales_apart_is_there(service: ServiceApp) -> None:
+    assert {part.name for part in service.parts} == {"http", "consumers", "workers", "jobs", "relay"}
