@@ -9,7 +9,7 @@ import pytest
 from libs.events.envelope import Envelope, new_event_id
 from libs.events.requests import RequestSubmitted
 from libs.messaging.outbox import append
-from libs.messaging.trace import MOST_STEPS, READ, Step, find_steps, uuids_of
+from libs.messaging.trace import MOST_STEPS, PARKED, READ, Step, find_steps, uuids_of
 from libs.postgres import Database
 from tests.support.databases import ServiceDatabase
 from tests.support.plans import tables_read_whole
@@ -19,6 +19,14 @@ pytestmark = pytest.mark.db
 PUT_LETTER = """
 INSERT INTO dead_letters (id, consumer, topic, partition, record_offset, headers, record_hash, reason)
 VALUES ($1, 'ingest', 'requests', 3, 42, $2, '', 'the body is no request')
+"""
+PARK = """
+INSERT INTO parked (id, consumer, topic, key, partition, record_offset, headers, record_hash, event_id, type)
+VALUES ($1, 'ingest', 'requests', 'object 1', 3, 42, '[]', '', 'e1', 'request.submitted.v1')
+"""
+MANY_PARKED = """
+INSERT INTO parked (id, consumer, topic, key, partition, record_offset, headers, record_hash, event_id)
+SELECT gen_random_uuid(), 'ingest', 'requests', 'k', 0, n, '[]', '', 'event ' || n FROM generate_series(1, $1::int) AS n
 """
 
 
@@ -84,6 +92,22 @@ async def test_a_dead_letter_is_known_by_its_id_and_by_the_ids_in_its_headers(da
         await conn.execute("UPDATE dead_letters SET status = 'dropped', ended_at = now()")
     (step,) = await steps_of(database, str(letter_id))
     assert step.what == "dead letter, dropped"
+
+
+async def test_a_parked_record_is_known_by_its_id_and_by_its_event(database: Database) -> None:
+    parked_id = uuid4()
+    async with database.transaction() as conn:
+        await conn.execute(PARK, parked_id)
+    for name in (str(parked_id), "e1"):
+        (step,) = await steps_of(database, name)
+        assert (step.kind, step.id, step.what) == ("parked", str(parked_id), "record parked, open")
+        assert (step.caused_by, step.detail["key"]) == (("event:e1",), "object 1")
+
+
+async def test_no_table_is_read_whole(database: Database) -> None:
+    async with database.transaction() as conn:
+        await conn.execute(MANY_PARKED, 5_000)
+        assert await tables_read_whole(conn, PARKED, [uuid4()], ["e1"], MOST_STEPS) == set()
 
 
 async def test_the_inbox_is_not_read_whole_though_the_source_is_not_asked_for(database: Database) -> None:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from libs.postgres.schemas import SCHEMAS
 from libs.runtime.openapi import build_document, main, stale_documents, write_documents
@@ -24,6 +25,12 @@ def test_a_document_describes_the_service_its_keys_and_its_refusals(service: str
             assert operation["security"], f"{method} {path} needs no key"
             assert "application/problem+json" in operation["responses"]["default"]["content"]
             assert operation.get("description"), f"{method} {path} says nothing of itself"
+
+
+@pytest.mark.parametrize("service", SCHEMAS)
+def test_every_schema_of_a_document_is_valid_json_schema(service: str) -> None:
+    for schema in build_document(service)["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
 
 
 def test_a_changed_document_is_stale_until_it_is_written(tmp_path: Path) -> None:
