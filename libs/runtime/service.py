@@ -44,7 +44,7 @@ CLOSE_SECONDS = 10.0
 _WATCH = "loop watch"
 VERSION = "0.1.0"
 """As pyproject.toml says; a test compares."""
-INFO = gauge("service_info", "1; what this process is and which of its parts run here", ["service", "version", "parts"])
+INFO = gauge("service_info", "1; what this process is and which of its parts run here", ["version", "parts"])
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ async def run_service(
     watch = LoopWatch()
     service.health.add_live("event loop", watch.check)
     service.health.run_parts(only)
-    INFO.labels(service.name, VERSION, ",".join(sorted(only))).set(1)
+    INFO.labels(VERSION, ",".join(sorted(only))).set(1)
     gc.collect()
     gc.freeze()  # what start-up built stays for good: no collection need walk over it (benchmarks/consumer.py)
     running = [_start(name, run) for name, run in _chosen_parts(service, only, watch)]
