@@ -121,7 +121,7 @@ class Nemesis:
         await asyncio.sleep(fault.seconds)
         if fault.resets:
             await way.reset()
-        await way.heal()
+        way.heal()
 
     async def _leader_of(self, place: str) -> str:
         """Name of the broker that leads `topic/partition` now."""

@@ -102,7 +102,8 @@ class Cluster:
         await asyncio.gather(*(self._start(name) for name in self._servers))
         for proxy in self.to_database.values():
             proxy.target = self._record("postgres").port
-        await asyncio.gather(*(proxy.start() for proxy in self.proxies.values()))
+        for proxy in self.proxies.values():
+            proxy.start()
 
     async def close(self) -> None:
         """Stop everything and delete all data."""

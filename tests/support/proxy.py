@@ -23,16 +23,19 @@ class Proxy:
     def __init__(self, port: int, target: int) -> None:
         self.port = port
         self.target = target
-        self._server: asyncio.Server | None = None
+        self._door: socket.socket | None = None
         self._passing = asyncio.Event()
         self._passing.set()
         self._latency_seconds = 0.0
         self._links: set[asyncio.Task[None]] = set()
         self._ends: set[asyncio.StreamWriter] = set()
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Open the door."""
-        self._server = await asyncio.start_server(self._accept, _HOST, self.port)
+        # An asyncio.Server that is closed in the moment of an accept leaves the connection open for ever.
+        self._door = socket.create_server((_HOST, self.port), backlog=512)
+        self._door.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._door, self._accept, self._door)
 
     async def close(self) -> None:
         """Shut the door and reset what goes through it."""
@@ -41,9 +44,10 @@ class Proxy:
 
     async def cut(self) -> None:
         """Reset every connection, both ends of it, and refuse new ones."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._door is not None:
+            asyncio.get_running_loop().remove_reader(self._door)
+            self._door.close()
+            self._door = None
         await self.reset()
 
     async def reset(self) -> None:
@@ -63,30 +67,31 @@ class Proxy:
         """Hold each piece for this time before it passes."""
         self._latency_seconds = seconds
 
-    async def heal(self) -> None:
+    def heal(self) -> None:
         """Let everything pass at once again."""
         self._latency_seconds = 0.0
         self._passing.set()
-        if self._server is None:
-            await self.start()
+        if self._door is None:
+            self.start()
 
     def connections(self) -> int:
         """How many are open now."""
         return len(self._links)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = asyncio.current_task()
-        if link is None or self._server is None:  # accepted in the moment of the cut
-            writer.transport.abort()
-            return
-        self._links.add(link)
+    def _accept(self, door: socket.socket) -> None:
         try:
-            await self._link(reader, writer)
-        finally:
-            self._links.discard(link)
+            connection, _ = door.accept()
+        except OSError:  # who knocked is gone
+            return
+        link = asyncio.create_task(self._link(connection))
+        self._links.add(link)
+        link.add_done_callback(self._links.discard)
+        link.add_done_callback(lambda _: connection.close())  # unless it came to that before
 
-    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _link(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
         with contextlib.suppress(OSError, asyncio.CancelledError):
+            reader, writer = await asyncio.open_connection(sock=connection)
             async with self._end(writer):
                 await self._passing.wait()
                 far_reader, far_writer = await asyncio.open_connection(_HOST, self.target)

@@ -1,6 +1,7 @@
 """The proxy that breaks the network of a test."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 
@@ -21,7 +22,7 @@ async def proxy() -> AsyncIterator[Proxy]:
     target = ports.choose()
     server = await asyncio.start_server(_echo, "127.0.0.1", target)
     made = Proxy(ports.choose([target]), target)
-    await made.start()
+    made.start()
     yield made
     await made.close()
     server.close()
@@ -66,7 +67,7 @@ async def test_a_cut_resets_what_is_open_and_refuses_what_comes_until_it_heals(p
     with pytest.raises(ConnectionRefusedError):
         await _open(proxy)
     assert proxy.connections() == 0
-    await proxy.heal()
+    proxy.heal()
     again = await _open(proxy)
     assert await _say(again, b"two\n") == b"two\n"
     await _shut(streams, again)
@@ -80,7 +81,7 @@ async def test_a_black_hole_accepts_and_passes_nothing_until_it_heals_and_then_l
     waiting = [asyncio.create_task(_say(streams, b"two\n")) for streams in (before, during)]
     done, _ = await asyncio.wait(waiting, timeout=0.2)
     assert not done
-    await proxy.heal()
+    proxy.heal()
     assert await asyncio.gather(*waiting) == [b"two\n", b"two\n"]
     await _shut(before, during)
 
@@ -96,8 +97,29 @@ async def test_a_slow_network_holds_each_piece(proxy: Proxy) -> None:
 
 async def test_a_connection_whose_server_is_away_is_closed(proxy: Proxy) -> None:
     away = Proxy(ports.choose([proxy.port]), ports.choose([proxy.port]))
-    await away.start()
+    away.start()
     streams = await _open(away)
     assert await asyncio.wait_for(streams[0].read(), 5) == b""
     await _shut(streams)
     await away.close()
+
+
+async def test_who_knocks_in_the_moment_of_a_cut_is_not_left_standing(proxy: Proxy) -> None:
+    """A connection that stayed open would fail some later test, by its warning."""
+    over = asyncio.Event()
+
+    async def knock() -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                streams = await _open(proxy)
+                streams[1].write(b"one\n")
+                await _shut(streams)
+            await asyncio.sleep(0)
+
+    knocking = [asyncio.create_task(knock()) for _ in range(20)]
+    for _ in range(50):
+        await asyncio.sleep(0)
+        await proxy.cut()
+        proxy.heal()
+    over.set()
+    await asyncio.gather(*knocking)

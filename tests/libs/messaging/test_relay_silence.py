@@ -35,7 +35,7 @@ async def test_a_topic_is_not_taken_for_missing_because_the_broker_is_silent(clu
         way.black_hole()
         with pytest.raises(KafkaError, match="no broker says"):
             await producer.partitions(["requests", "perhaps"])
-        await way.heal()
+        way.heal()
 
         async def answers() -> bool:
             return await producer.partitions(["requests", "perhaps"]) == {"requests": 12}
