@@ -78,19 +78,20 @@ def rotate_kek(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add a key, activate it and put every sealed token under it, without downtime.
+    """Add a key, activate it and put all that is sealed under it, without downtime.
 
     For services that read this very file. Where each machine has a copy: add-kek, copy, activate-kek, copy,
-    `connections reseal`. Old keys stay until `remove-kek`.
+    `connections reseal`; the apps of webhooks follow within the hour. Old keys stay until `remove-kek`.
     """
     bus = bus_of(ctx, as_json)
     path = bus.path("SECRETS_KEK_FILE")
     before = read_keys(path).active
     if dry_run:
-        bus.out.done(f"would add a key to {path} in the place of {before}, and reseal every connection", dry_run=True)
+        bus.out.done(f"would add a key to {path} in the place of {before}, and reseal all that is sealed", dry_run=True)
         return
-    # Refused before anything is changed, when the key may not do it or asset_sync is away.
+    # Refused before anything is changed, when the key may not do it or a service that seals is away.
     bus.ask("asset_sync", "GET", "/admin/outbox")
+    bus.ask("webhook_receiver", "GET", "/admin/outbox")
     key_id = new_key(path, activate=False)
     bus.out.remark(f"added {key_id}; every service sees it within {settle_seconds:g} s")
     time.sleep(settle_seconds)
@@ -98,8 +99,10 @@ def rotate_kek(
     bus.out.remark(f"activated {key_id}")
     time.sleep(settle_seconds)
     done = reseal_all(bus)
-    bus.out.record({"key_id": key_id, "was": before} | done)
-    if done["failed"] or done["kek_id"] != key_id:
-        raise Failed(
-            f"not every token is under {key_id}: {done['failed']} failed, asset_sync seals with {done['kek_id']}"
-        )
+    apps = bus.ask("webhook_receiver", "POST", "/v1/webhook-apps:reseal", for_all=True)
+    bus.out.record({"key_id": key_id, "was": before} | done | {"webhook_secrets_resealed": apps["resealed"]})
+    for service, answer in (("asset_sync", done), ("webhook_receiver", apps)):
+        if answer["failed"] or answer["kek_id"] != key_id:
+            raise Failed(
+                f"not every token is under {key_id}: {answer['failed']} failed, {service} seals with {answer['kek_id']}"
+            )

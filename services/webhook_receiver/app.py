@@ -14,6 +14,7 @@ from libs.messaging.relay import Relay
 from libs.messaging.settings import KafkaSettings
 from libs.platforms.registry import PlatformSettings, build_platforms
 from libs.postgres import Database
+from libs.postgres.group_commit import GroupCommit
 from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
 from libs.runtime.checks import service_health
@@ -26,6 +27,7 @@ from libs.telemetry.redaction import register_secret
 from libs.work_queue import Worker
 from services.webhook_receiver import __doc__ as card
 from services.webhook_receiver.api import ApiDeps, build_routers
+from services.webhook_receiver.api.edge import Edge, EdgeLimits
 from services.webhook_receiver.handlers import (
     Deps,
     give_shards_back,
@@ -39,6 +41,7 @@ from services.webhook_receiver.handlers import (
 from services.webhook_receiver.settings import WebhookReceiverSettings
 from services.webhook_receiver.store.trace import find_steps
 from services.webhook_receiver.usecases import keeping
+from services.webhook_receiver.usecases.arriving import Refusals, keep_arrivals
 from services.webhook_receiver.usecases.directory import AppDirectory
 from services.webhook_receiver.usecases.shards import Shards
 
@@ -100,8 +103,19 @@ async def _build(
         max_body_bytes=settings.max_body_bytes,
         description=card or "",
     )
+    commit = GroupCommit(api_database, partial(keep_arrivals, worker.wake), name="webhooks")
+    opened.push_async_callback(commit.close)
+    refusals = Refusals(api_database, per_minute=settings.refusals_kept_per_minute)
+    edge = Edge(
+        app,
+        directory=directory,
+        commit=commit,
+        refusals=refusals,
+        limits=EdgeLimits(body_bytes=settings.max_body_bytes),
+    )
     parts = [
         Part("http", partial(keep_fresh, directory, database)),
+        Part("http", refusals.run),
         Part("consumers", consumer.run),
         Part("workers", partial(_work, deps, worker)),
         Part("jobs", scheduler.run),
@@ -109,7 +123,7 @@ async def _build(
         Part("jobs", partial(measure_tables, database, scheduler.job_names)),
         Part("relay", relay.run),
     ]
-    return ServiceApp(name=SERVICE, settings=settings, health=health, app=app, parts=parts, close=opened.aclose)
+    return ServiceApp(name=SERVICE, settings=settings, health=health, app=edge, parts=parts, close=opened.aclose)
 
 
 async def _work(deps: Deps, worker: Worker, stop: asyncio.Event) -> None:

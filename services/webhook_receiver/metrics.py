@@ -4,6 +4,17 @@ from typing import Final
 
 from libs.telemetry.metrics import counter, gauge, histogram
 
+RECEIVED: Final = counter("webhook_received_total", "Deliveries that were stored and answered 200", ("platform",))
+REFUSED: Final = counter(
+    "webhook_refused_total", "Deliveries and handshakes that were not answered 200, by why", ("platform", "reason")
+)
+REFUSALS_SEEN: Final = counter(
+    "webhook_refusals_seen_total", "Wrong signatures, by whether a sample was kept for people to look at", ("outcome",)
+)
+REFUSALS_DELAYED: Final = gauge("webhook_refusals_delayed", "Refusals whose answer is held back for a moment")
+STORE_SECONDS: Final = histogram(
+    "webhook_store_seconds", "From a delivery's true signature to its commit", ("platform",)
+)
 CHANGES: Final = counter(
     "webhook_changes_total", "Changes split out of deliveries, by what they came to", ("platform", "outcome")
 )

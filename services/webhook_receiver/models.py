@@ -47,6 +47,18 @@ class Arrival:
     traceparent: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A delivery whose signature is not true, as a sample of them is kept."""
+
+    arrival: Arrival
+    """With the beginning of the body."""
+    reason: str
+    body_bytes: int
+    """Of the whole body, as the hash is."""
+    body_hash: bytes
+
+
 def shard_of(platform: str, app: str) -> int:
     """Give the shard of an app's deliveries: stable for ever, since one process at a time must work on an app."""
     return zlib.crc32(f"{platform}/{app}".encode()) % SHARDS

@@ -20,6 +20,10 @@ class WebhookReceiverSettings(ServiceSettings):
     """Key-encryption keys that seal the apps' secrets."""
     max_body_bytes: int = Field(default=5_242_880, ge=1_024, le=67_108_864)
     """Largest delivery, and largest body of an operator's request."""
+    max_concurrent_requests: int = Field(default=1_024, ge=1, le=10_000)
+    """HTTP requests served at a time. Deliveries that wait for their commit count, and cost little."""
+    refusals_kept_per_minute: int = Field(default=30, ge=0, le=10_000)
+    """Of each app, how many deliveries with a wrong signature are kept to be looked at."""
     verify_tokens: Mapping[str, SecretStr] = Field(
         default_factory=dict,
         validation_alias=AliasChoices("WEBHOOK_RECEIVER_VERIFY_TOKENS", "WEBHOOK_VERIFY_TOKENS"),

@@ -1,6 +1,7 @@
 """webhook_receiver over a real database, with a platform whose deliveries a test writes down as plain lists."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -232,7 +233,8 @@ class Bench:
 async def bench(dsns: ServiceDatabase, folder: Path, **changes: Any) -> AsyncIterator[Bench]:
     """Build the service's parts over a test's own database."""
     new_key(folder / "kek.json", key_id="first")
-    ring, webhooks = KeyRing.from_file(folder / "kek.json"), PlainWebhooks()
+    seconds = itertools.count()  # one passes at each look, so that a changed key file is seen at once
+    ring, webhooks = KeyRing.from_file(folder / "kek.json", clock=lambda: float(next(seconds))), PlainWebhooks()
     async with AsyncExitStack() as stack:
         database = await Database.connect(dsns.worker_dsn, role="worker", application_name="test")
         stack.push_async_callback(database.close)

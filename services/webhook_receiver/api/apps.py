@@ -101,12 +101,23 @@ class AppDeletedOut(BaseModel):
     dry_run: bool = False
 
 
+class ResealOut(BaseModel):
+    """What resealing did, or with `dry_run` would have done."""
+
+    kek_id: str
+    resealed: int
+    failed: int
+    """So many do not open; the log names their apps."""
+    dry_run: bool
+
+
 def apps_router(deps: ApiDeps) -> APIRouter:
     """Build the routes of apps."""
     router = APIRouter(prefix="/v1/webhook-apps", tags=["webhook apps"])
     _add_reading(router, deps)
     _add_changing(router, deps)
     _add_secrets(router, deps)
+    _add_resealing(router, deps)
     return router
 
 
@@ -173,6 +184,15 @@ def _add_secrets(router: APIRouter, deps: ApiDeps) -> None:
         async with changing_apps(deps, dry_run) as conn:
             row = await apps.retire_secret(conn, platform, app, secret_id, actor_of(who))
         return _shown(row, dry_run=dry_run)
+
+
+def _add_resealing(router: APIRouter, deps: ApiDeps) -> None:
+    @router.post(":reseal")
+    async def post_reseal(who: OperatorDep, dry_run: DryRun = False) -> ResealOut:
+        """Put secrets and verify tokens of all apps under the active key-encryption key."""
+        async with changing_apps(deps, dry_run) as conn:
+            resealed, failed = await apps.reseal(conn, deps.ring, actor_of(who))
+        return ResealOut(kek_id=deps.ring.active_id, resealed=resealed, failed=failed, dry_run=dry_run)
 
 
 def _shown(row: AppRow, *, dry_run: bool = False) -> AppOut:

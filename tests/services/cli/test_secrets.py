@@ -26,6 +26,8 @@ def test_a_rotation_adds_activates_and_reseals(kek_file: Path) -> None:
         return {"kek_id": active, "resealed": 5, "failed": 0, "remaining": 0}
 
     services.on("asset_sync", "POST", "/v1/connections:reseal", reseal)
+    services.on("webhook_receiver", "GET", "/admin/outbox", {})
+    services.on("webhook_receiver", "POST", "/v1/webhook-apps:reseal", lambda: reseal() | {"resealed": 2})
     run = run_cli(
         "secrets",
         "rotate-kek",
@@ -38,8 +40,9 @@ def test_a_rotation_adds_activates_and_reseals(kek_file: Path) -> None:
     keys = read_keys(kek_file)
     assert run.exit_code == 0
     assert (run.json["was"], run.json["key_id"], run.json["resealed"]) == ("old", keys.active, 5)
+    assert run.json["webhook_secrets_resealed"] == 2
     assert set(keys.by_id) == {"old", keys.active}
-    assert active_when_resealed == [keys.active]
+    assert active_when_resealed == [keys.active, keys.active]
 
 
 def test_nothing_is_changed_when_asset_sync_refuses_or_in_a_dry_run(kek_file: Path) -> None:
@@ -54,17 +57,22 @@ def test_nothing_is_changed_when_asset_sync_refuses_or_in_a_dry_run(kek_file: Pa
     assert kek_file.read_bytes() == before
 
 
-def test_a_rotation_that_asset_sync_did_not_follow_ends_with_1(kek_file: Path) -> None:
+@pytest.mark.parametrize("late", ["asset_sync", "webhook_receiver"])
+def test_a_rotation_that_a_service_did_not_follow_ends_with_1(kek_file: Path, late: str) -> None:
     services = FakeServices()
-    services.on("asset_sync", "GET", "/admin/outbox", {})
-    services.on(
-        "asset_sync", "POST", "/v1/connections:reseal", {"kek_id": "old", "resealed": 0, "failed": 0, "remaining": 0}
-    )
+    for service, path in (("asset_sync", "/v1/connections:reseal"), ("webhook_receiver", "/v1/webhook-apps:reseal")):
+        services.on(service, "GET", "/admin/outbox", {})
+
+        def reseal(service: str = service) -> dict[str, object]:
+            kek_id = "old" if service == late else read_keys(kek_file).active
+            return {"kek_id": kek_id, "resealed": 0, "failed": 0, "remaining": 0}
+
+        services.on(service, "POST", path, reseal)
     run = run_cli(
         "secrets", "rotate-kek", "--settle-seconds", "0", services=services, settings={"secrets_kek_file": kek_file}
     )
     assert run.exit_code == 1
-    assert "seals with old" in run.stderr
+    assert f"{late} seals with old" in run.stderr
 
 
 def test_the_steps_can_be_taken_one_by_one_and_no_key_is_shown(kek_file: Path) -> None:

@@ -184,6 +184,16 @@ async def test_secrets_move_under_the_active_key_and_open_as_before(
     assert sorted(app.secrets) == [FIRST.encode(), SECOND.encode()]
 
 
+async def test_an_operator_has_secrets_moved_at_once(receiver: Bench, http: httpx.AsyncClient, tmp_path: Path) -> None:
+    await http.post("/v1/webhook-apps", json=body())
+    new_key(tmp_path / "kek.json", key_id="second")
+    dry = (await http.post("/v1/webhook-apps:reseal", params={"dry_run": "true"})).json()
+    assert dry == {"kek_id": "second", "resealed": 2, "failed": 0, "dry_run": True}
+    assert (await http.post("/v1/webhook-apps:reseal")).json() == dry | {"dry_run": False}
+    assert (await http.post("/v1/webhook-apps:reseal")).json()["resealed"] == 0
+    assert secrets_of(receiver) == [FIRST.encode()]
+
+
 async def test_a_secret_that_does_not_open_leaves_the_others_in_use(receiver: Bench, http: httpx.AsyncClient) -> None:
     await http.post("/v1/webhook-apps", json=body())
     await add_secret(http, SECOND)
