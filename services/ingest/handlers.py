@@ -9,6 +9,7 @@ from uuid import UUID
 from libs.events.assets_connections import Connection as ConnectionState
 from libs.events.batcher_results import ApiRequestCompleted, ApiRequestEnded, ApiRequestFailed
 from libs.events.requests import RequestSubmitted
+from libs.events.webhooks_events import WebhookReceived
 from libs.jobs.job import Job
 from libs.messaging.inbox import prune_inbox
 from libs.messaging.messages import Message, Route
@@ -22,6 +23,7 @@ from services.ingest.usecases.connections import apply_connections
 from services.ingest.usecases.identities import TOPIC, reannounce_identities
 from services.ingest.usecases.requests import admit_requests, prune_requests
 from services.ingest.usecases.results import end_requests
+from services.ingest.usecases.webhooks import keep_webhooks, prune_webhooks
 
 REANNOUNCE: Final[dict[str, Reannounce]] = {TOPIC: reannounce_identities}
 """By state topic that ingest writes."""
@@ -34,6 +36,7 @@ class Deps:
     platforms: Platforms
     result_limit_bytes: int
     request_keep_days: int
+    webhook_keep_days: int = 30
 
 
 def routes(deps: Deps) -> tuple[Route, ...]:
@@ -44,6 +47,7 @@ def routes(deps: Deps) -> tuple[Route, ...]:
         Route("requests", (RequestSubmitted,), partial(on_requests, deps), once=False, blocking_key=_blocks),
         Route("batcher.results", (ApiRequestCompleted, ApiRequestFailed), partial(on_results, deps)),
         Route("assets.connections", (ConnectionState,), on_connections),
+        Route("webhooks.events", (WebhookReceived,), on_webhooks),
     )
 
 
@@ -51,6 +55,7 @@ def jobs(deps: Deps) -> tuple[Job, ...]:
     """Give what ingest does by the clock."""
     return (
         Job("prune_requests", partial(prune_requests, keep_days=deps.request_keep_days), cron="20 3 * * *"),
+        Job("prune_webhooks", partial(prune_webhooks, keep_days=deps.webhook_keep_days), cron="30 3 * * *"),
         Job("prune_inbox", prune_inbox, cron="40 3 * * *"),
         Job("prune_parked", prune_parked, cron="50 3 * * *"),
         Job("reannounce_identities", reannounce_recent(REANNOUNCE), cron="10 4 * * *"),
@@ -66,6 +71,12 @@ async def on_results(deps: Deps, connection: Connection, messages: Sequence[Mess
     """End the requests that the batcher answered."""
     events = [message.data for message in messages if isinstance(message.data, ApiRequestEnded)]
     await end_requests(connection, events, result_limit_bytes=deps.result_limit_bytes)
+
+
+async def on_webhooks(connection: Connection, messages: Sequence[Message]) -> None:
+    """Keep what platforms told of connected accounts."""
+    events = [(message.envelope.id, message.data) for message in messages if isinstance(message.data, WebhookReceived)]
+    await keep_webhooks(connection, events)
 
 
 async def on_connections(connection: Connection, messages: Sequence[Message]) -> None:

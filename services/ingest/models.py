@@ -9,7 +9,8 @@ from uuid import UUID
 
 from libs.events.envelope import Envelope
 from libs.events.problem import Problem
-from libs.vocabulary import ConnectionId, ConnectionStatus, KeyId, OrgId, PlatformName, RequestId, Role
+from libs.events.webhooks_events import WebhookReceived
+from libs.vocabulary import AccountRef, ConnectionId, ConnectionStatus, KeyId, OrgId, PlatformName, RequestId, Role
 
 
 class RequestStatus(StrEnum):
@@ -174,6 +175,29 @@ class RequestFilter:
     object_key: str | None = None
     connection_id: UUID | None = None
     before: UUID | None = None
+    """Only those with a smaller id: the next page."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewWebhook:
+    """A change that a platform told of, to be kept."""
+
+    event_id: str
+    event: WebhookReceived
+    value: str
+    """The event's value as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookFilter:
+    """Which webhooks of an organization are asked for."""
+
+    platform: PlatformName | None = None
+    connection_id: UUID | None = None
+    change_type: str | None = None
+    account: AccountRef | None = None
+    webhook_id: UUID | None = None
+    before: str | None = None
     """Only those with a smaller id: the next page."""
 
 

@@ -16,6 +16,7 @@ from libs.events.assets_connections import SealedSecret
 from libs.events.envelope import Envelope, new_event_id
 from libs.events.ingest_identities import Producer
 from libs.events.requests import RequestSubmitted
+from libs.events.webhooks_events import WebhookReceived
 from libs.messaging.messages import Message
 from libs.platforms.meta.settings import MetaSettings
 from libs.platforms.registry import PlatformSettings, build_platforms
@@ -23,7 +24,7 @@ from libs.postgres import Connection, Database
 from libs.runtime.auth import Authenticator
 from libs.runtime.health import Health
 from libs.runtime.http import create_app
-from libs.vocabulary import ConnectionStatus, KeyId, OrgId, PlatformName, Role
+from libs.vocabulary import AccountRef, ConnectionStatus, KeyId, OrgId, PlatformName, Role
 from services.ingest.api import ApiDeps, build_routers
 from services.ingest.handlers import Deps
 from services.ingest.models import ON_KAFKA, Actor, Ask
@@ -35,6 +36,7 @@ PLATFORMS = build_platforms(None, PlatformSettings(meta=MetaSettings()))
 OPERATOR = Actor(KeyId(UUID(int=1)), Role.SUPER_ADMIN)
 SOURCE = "crm"
 RESULT_LIMIT_BYTES = 1_000
+RECEIVED_AT = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 DEPS = Deps(PLATFORMS, RESULT_LIMIT_BYTES, request_keep_days=30)
 
 
@@ -143,9 +145,31 @@ class Ingest:
 
 
 TABLES = (
-    "organizations, api_keys, producers, audit_log, requests, request_result_parts, connections, outbox, inbox,"
-    " state_versions, dead_letters, parked_keys, parked, identity_organizations, identity_api_keys, identity_producers"
+    "organizations, api_keys, producers, audit_log, requests, request_result_parts, connections, webhooks, outbox,"
+    " inbox, state_versions, dead_letters, parked_keys, parked, identity_organizations, identity_api_keys,"
+    " identity_producers"
 )
+
+
+def a_webhook(ingest: Ingest, **changes: Any) -> WebhookReceived:
+    """A change that a platform told of the organization's account."""
+    good: dict[str, Any] = {
+        "webhook_id": uuid4(),
+        "position": 0,
+        "org_id": ingest.org_id,
+        "connection_id": ingest.connection_id,
+        "platform": PlatformName.META,
+        "app": "1001",
+        "object": "page",
+        "field": "leadgen",
+        "change_type": "lead.created",
+        "account": AccountRef("page", "153125381133"),
+        "external_event_id": "page/leadgen/1",
+        "occurred_at": None,
+        "received_at": RECEIVED_AT,
+        "value": {"leadgen_id": "1"},
+    }
+    return WebhookReceived(**(good | changes))
 
 
 class IngestServer:

@@ -23,7 +23,7 @@ from libs.vocabulary import ConnectionStatus, PlatformName
 from services.ingest.handlers import jobs, routes
 from tests.support.bus import Crash, CrashesAfterCommit, Headers, kafka_settings, lookup, publish, running, until
 from tests.support.databases import Databases
-from tests.support.ingest import DEPS, SOURCE, Ingest, IngestServer, a_connection, an_ingest_server
+from tests.support.ingest import DEPS, SOURCE, Ingest, IngestServer, a_connection, a_webhook, an_ingest_server
 from tests.support.topics import Topics
 
 pytestmark = [pytest.mark.db, pytest.mark.kafka]
@@ -80,7 +80,7 @@ async def server(databases: Databases) -> AsyncIterator[IngestServer]:
 
 @pytest.fixture
 async def bench(server: IngestServer, topics: Topics, kafka_bootstrap: str) -> Bench:
-    names = ("requests", "batcher.results", "assets.connections")
+    names = ("requests", "batcher.results", "assets.connections", "webhooks.events")
     made = {name: replace(declared(name), name=await topics.create(name)) for name in names}
     return Bench(await server.fresh(), kafka_bootstrap, made)
 
@@ -162,6 +162,35 @@ async def test_a_request_goes_from_asked_to_ended_though_the_consumer_starts_ane
     [row] = await bench.ingest.rows("SELECT result FROM requests WHERE status = 'completed'")
     assert row["result"] == '{"id": "1"}'
     assert await bench.answers() == [ACCEPTED]
+
+
+async def test_webhooks_are_kept_once_and_what_is_none_is_dead_lettered_beside_them(bench: Bench) -> None:
+    key = f"{bench.ingest.org_id}/meta/page:153125381133"
+    told = [record(a_webhook(bench.ingest, position=place), key, id=f"w{place}", source="r") for place in range(3)]
+    _, _, headers = told[1]
+    await bench.publish(
+        "webhooks.events",
+        told[0],
+        told[0],  # redelivered: the same event
+        (key.encode(), b'{"webhook_id": 7', headers),
+        (key.encode(), b"{}", headers),
+        (key.encode(), b"\xff\x00", headers),
+        told[1],
+        told[2],
+    )
+    group_id = f"ingest-{uuid4()}"
+    with pytest.raises(Crash):
+        await bench.consumer(group_id, CrashesAfterCommit(bench.ingest.worker)).run(asyncio.Event())
+    async with running(bench.consumer(group_id)):
+        await bench.until_rows(3, "SELECT 1 FROM webhooks")
+        await bench.until_rows(3, "SELECT 1 FROM dead_letters")
+        await bench.until_all_is_read()
+
+    rows = await bench.ingest.rows("SELECT event_id, position, org_id FROM webhooks ORDER BY event_id")
+    assert [(row["event_id"], row["position"]) for row in rows] == [("w0", 0), ("w1", 1), ("w2", 2)]
+    assert {row["org_id"] for row in rows} == {bench.ingest.org_id}
+    letters = await bench.ingest.rows("SELECT value FROM dead_letters ORDER BY record_offset")
+    assert [letter["value"] for letter in letters] == [b'{"webhook_id": 7', b"{}", b"\xff\x00"]
 
 
 def duplicates() -> float:
