@@ -38,6 +38,7 @@ __all__ = [
 
 _tracer = trace.get_tracer("platformbus")
 _provider: TracerProvider | None = None
+_exports = False
 
 
 def configure_tracing(
@@ -51,7 +52,7 @@ def configure_tracing(
 
     `exporter` (a test's in-memory one) is written to at once, the other two in batches by a thread.
     """
-    global _provider  # noqa: PLW0603  the SDK allows one provider per process; this module owns it
+    global _provider, _exports  # noqa: PLW0603  the SDK allows one provider per process; this module owns it
     if _provider is None:
         _provider = TracerProvider(
             resource=Resource.create({"service.name": service, "service.namespace": "platformbus"}),
@@ -64,11 +65,12 @@ def configure_tracing(
         _provider.add_span_processor(_batched(_otlp_exporter(otlp_endpoint)))
     elif spans_file is not None:
         _provider.add_span_processor(_batched(SpanFileExporter(spans_file)))
+    _exports = _exports or exporter is not None or bool(otlp_endpoint) or spans_file is not None
 
 
 def tracing_is_on() -> bool:
     """Whether spans of this process go anywhere, so that hot paths can leave out what only spans need."""
-    return _provider is not None
+    return _exports
 
 
 def shutdown_tracing() -> None:

@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,6 +22,7 @@ from libs.telemetry.tracing import (
 )
 from tests.support.spans import recorded_spans
 
+ROOT = Path(__file__).parents[3]
 ONE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TWO = "00-1af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-01"
 
@@ -142,3 +146,14 @@ def test_an_http_request_continues_the_callers_trace(spans: InMemorySpanExporter
     span = only(spans)
     assert span.kind is SpanKind.SERVER
     assert ids(span)[0] == ONE.split("-")[1]
+
+
+@pytest.mark.parametrize(("where", "is_on"), [("", False), ("spans_file=Path(sys.argv[1])", True)])
+def test_tracing_is_on_only_where_spans_go_somewhere(tmp_path: Path, where: str, is_on: bool) -> None:
+    script = (
+        "import sys; from pathlib import Path; from libs.telemetry.tracing import configure_tracing, tracing_is_on;"
+        f"configure_tracing('testing', {where}); print(tracing_is_on())"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "spans")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert said.stdout.strip() == str(is_on)
