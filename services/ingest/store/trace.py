@@ -23,17 +23,33 @@ WHERE request_id = ANY (ARRAY(
 ORDER BY received_at
 LIMIT $3
 """
+# The inbox knows when it was kept: in the same transaction.
+TRACE_WEBHOOKS: Final = """
+SELECT kept.event_id, kept.org_id, kept.connection_id, kept.change_type, kept.account_type, kept.account_id,
+    kept.external_event_id, coalesce(read.received_at, kept.received_at) AS kept_at
+FROM webhooks AS kept
+LEFT JOIN inbox AS read
+    ON read.consumer = 'ingest' AND read.source = 'platformbus/webhook_receiver' AND read.event_id = kept.event_id
+WHERE kept.event_id = ANY($1::text[]) OR kept.webhook_id = ANY($2::uuid[])
+ORDER BY kept.event_id
+LIMIT $3
+"""
 TRACE_CONNECTIONS: Final = """
 SELECT connection_id, org_id, status, version, applied_at FROM connections WHERE connection_id = ANY($1::uuid[])
 """
 
 
 async def find_steps(conn: Connection, ids: Sequence[str]) -> list[Step]:
-    """Give the requests that carry any of the ids, and connections as they are known here."""
+    """Give the requests and webhooks that carry any of the ids, and connections as they are known here."""
     uuids = uuids_of(ids)
     requests = await conn.fetch(TRACE_REQUESTS, uuids, list(ids), MOST_STEPS)
+    webhooks = await conn.fetch(TRACE_WEBHOOKS, list(ids), uuids, MOST_STEPS)
     connections = await conn.fetch(TRACE_CONNECTIONS, uuids) if uuids else []
-    return [*(step for row in requests for step in _request(row)), *(_connection(row) for row in connections)]
+    return [
+        *(step for row in requests for step in _request(row)),
+        *(_webhook(row) for row in webhooks),
+        *(_connection(row) for row in connections),
+    ]
 
 
 def _request(row: Record) -> list[Step]:
@@ -70,6 +86,25 @@ def _request(row: Record) -> list[Step]:
         detail={"http_status": row["http_status"], "error": row["error_code"]},
     )
     return [came, ended]
+
+
+def _webhook(row: Record) -> Step:
+    """A webhook as it is kept for its organization; its delivery is not followed, for it may hold others'."""
+    return Step(
+        at=row["kept_at"],
+        what="webhook kept",
+        kind="kept_webhook",
+        id=row["event_id"],
+        caused_by=(f"event:{row['event_id']}",),
+        follow=(row["event_id"],),
+        detail={
+            "type": row["change_type"],
+            "account": f"{row['account_type']}:{row['account_id']}",
+            "key": row["external_event_id"],
+            "organization": str(row["org_id"]),
+            "connection": str(row["connection_id"]),
+        },
+    )
 
 
 def _connection(row: Record) -> Step:
