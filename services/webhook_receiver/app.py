@@ -34,13 +34,13 @@ from services.webhook_receiver.handlers import (
     jobs,
     keep_fresh,
     keep_measuring,
+    make_months,
     on_due_deliveries,
     refresh_apps,
     routes,
 )
 from services.webhook_receiver.settings import WebhookReceiverSettings
 from services.webhook_receiver.store.trace import find_steps
-from services.webhook_receiver.usecases import keeping
 from services.webhook_receiver.usecases.arriving import Refusals, keep_arrivals
 from services.webhook_receiver.usecases.directory import AppDirectory
 from services.webhook_receiver.usecases.shards import Shards
@@ -68,8 +68,7 @@ async def _build(
     ring = KeyRing.from_file(settings.kek_file)
     database = await _database(opened, settings, "worker")
     api_database = await _database(opened, settings, "api")
-    async with database.transaction() as conn:  # a service that was away for months must not begin without this month
-        await keeping.make_partitions(conn)
+    await make_months(database)
     platforms = build_platforms(None, platform_settings)  # what a webhook needs of a platform does no I/O
     directory = AppDirectory(
         ring, platforms, secrets=platform_settings.app_secrets, verify_tokens=settings.verify_tokens_by_app

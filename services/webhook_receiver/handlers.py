@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -33,6 +33,8 @@ from services.webhook_receiver.usecases.shards import LeaseLost, Shards
 REFRESH_SECONDS: Final = 2.0
 MEASURE_SECONDS: Final = 10.0
 SWEEP_SECONDS: Final = 45.0
+LOCK_TRIES: Final = 10
+LOCK_PAUSE_SECONDS: Final = 2.0
 _TRY_THE_ROUND_AGAIN: Final = {"40001", "40P01", "55P03"}
 """Serialization failure, deadlock, lock not granted: another transaction's doing, not the delivery's."""
 
@@ -125,17 +127,27 @@ async def every_minute_sweep(deps: Deps, database: Database) -> dict[str, int]:
 async def daily_months(retention_days: float, database: Database) -> dict[str, int]:
     """Make the coming months, delete in portions what is older than it is kept, drop the months that are over."""
     counts = dict.fromkeys(keeping.KINDS, 0)
-    async with database.transaction() as conn:
-        counts["partitions_made"] = await keeping.make_partitions(conn)
+    counts["partitions_made"] = await _patiently(database, keeping.make_partitions)
     for kind in keeping.KINDS:  # keys last: as long as a delivery can be replayed its keys must be known
         deleted = keeping.AT_ONCE
         while deleted >= keeping.AT_ONCE:
             async with database.transaction() as conn:
                 deleted = await keeping.forget(conn, kind, retention_days=retention_days)
             counts[kind] += deleted
-    async with database.transaction() as conn:
-        counts["partitions_dropped"] = await keeping.drop_partitions(conn, retention_days=retention_days)
+    drop = partial(keeping.drop_partitions, retention_days=retention_days)
+    counts["partitions_dropped"] = await _patiently(database, drop)
     return counts
+
+
+async def make_months(database: Database) -> None:
+    """Make sure of this month before anything is received; busy tables make it wait for the job."""
+    try:
+        async with database.transaction() as conn:
+            await keeping.make_partitions(conn)
+    except Exception as error:
+        if not _is_lock_not_granted(error):
+            raise
+        _log.warning("the months could not be made now: %s", safe_error(error))
 
 
 async def hourly_reseal(ring: KeyRing, database: Database) -> dict[str, int]:
@@ -250,6 +262,23 @@ async def _measure(deps: Deps) -> None:
         metrics.EVENTS.labels(status).set(rows)
     metrics.OLDEST_UNPROCESSED_SECONDS.set(state.oldest_age_seconds)
     metrics.DEFAULT_PARTITION_ROWS.set(state.default_partition_rows)
+
+
+async def _patiently(database: Database, work: Callable[[Connection], Awaitable[int]]) -> int:
+    """Do what needs a table's lock, again when it was not granted at once: nobody shall queue behind it for long."""
+    for tries_left in reversed(range(LOCK_TRIES)):
+        try:
+            async with database.transaction() as conn:
+                return await work(conn)
+        except Exception as error:
+            if not _is_lock_not_granted(error) or not tries_left:
+                raise
+        await asyncio.sleep(LOCK_PAUSE_SECONDS)
+    raise AssertionError("the last try returns or raises")
+
+
+def _is_lock_not_granted(error: Exception) -> bool:
+    return getattr(error, "sqlstate", None) == "55P03"
 
 
 async def _unless_away(what: str, work: Awaitable[None]) -> None:

@@ -1,5 +1,6 @@
 """Months are made ahead and dropped, what is old goes, keys outlive deliveries; and roles can do no more than that."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,11 +9,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from services.webhook_receiver.handlers import daily_months, every_minute_sweep
+from services.webhook_receiver.handlers import daily_months, every_minute_sweep, make_months
 from services.webhook_receiver.store import retention
 from services.webhook_receiver.usecases import keeping
 from tests.support.databases import ServiceDatabase
-from tests.support.webhook_receiver import Bench, bench, change
+from tests.support.webhook_receiver import Bench, bench, change, held
 
 pytestmark = pytest.mark.db
 
@@ -119,6 +120,31 @@ async def test_deliveries_that_came_before_their_month_existed_move_into_it(
     await receiver.receive(change("b"))
     await receiver.work()
     assert await receiver.keys_published() == ["a0", "a1", "a2", "b"]
+
+
+async def test_a_month_that_cannot_be_had_at_once_makes_nobody_wait_behind_it(
+    receiver: Bench, owner: asyncpg.Connection
+) -> None:
+    for table in ("webhook_events", "webhook_changes"):
+        await owner.execute(
+            f"CREATE TABLE {table}_202001 PARTITION OF {table} FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z')"
+        )
+    async with held(receiver.dsns.worker_dsn, "SELECT count(*) FROM webhook_events"):
+        dropping = asyncio.create_task(daily_months(30.0, receiver.database))
+        for number in range(50):
+            await asyncio.wait_for(receiver.receive(change(f"{number}")), 2.5)  # the api role gives up after 3 s
+        assert not dropping.done()
+    assert (await asyncio.wait_for(dropping, 60))["partitions_dropped"] == 2
+
+
+async def test_a_service_starts_though_its_months_cannot_be_made(receiver: Bench, owner: asyncpg.Connection) -> None:
+    name = (await months(receiver))[0]
+    await owner.execute(f"DROP TABLE {name}")
+    async with held(receiver.dsns.worker_dsn, "SELECT count(*) FROM webhook_events"):
+        await asyncio.wait_for(make_months(receiver.database), 10)
+    assert name not in await months(receiver)
+    await make_months(receiver.database)
+    assert name in await months(receiver)
 
 
 @pytest.mark.parametrize(
