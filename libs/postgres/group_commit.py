@@ -107,6 +107,11 @@ class GroupCommit(Generic[T]):
         """Whether `add` would raise Away at once."""
         return self._shut or self._closing
 
+    @property
+    def held(self) -> int:
+        """How many items wait or are being written."""
+        return self._held
+
     async def add(self, item: T, size_bytes: int) -> None:
         """Write an item; return when it is committed.
 

@@ -68,7 +68,10 @@ class Cycle(RequestResponseCycle):
         if self.disconnected:
             return
         if message["type"] == "http.response.start" and not self.response_started:
-            self._begin(message["status"], tuple((name, value) for name, value in message.get("headers", ())))
+            headers = message.get("headers", ())
+            if not isinstance(headers, tuple):
+                headers = tuple((name, value) for name, value in headers)
+            self._begin(message["status"], headers)
         elif message["type"] == "http.response.body" and self.response_started and not self.response_complete:
             self._continue(message.get("body", b""), more_body=message.get("more_body", False))
         else:

@@ -60,7 +60,7 @@ async def world(empty_database: TestDatabase) -> AsyncIterator[World]:
     dsn = ServiceDatabase("ingest", empty_database).owner_dsn
     port = ports.choose()
     proxy = Proxy(port, urlsplit(dsn).port or 5432)
-    await proxy.start()
+    proxy.start()
     through = urlsplit(dsn)
     address = f"{through.username}:{through.password}@127.0.0.1:{port}"
     database = await Database.connect(
@@ -206,7 +206,7 @@ async def test_a_database_that_is_cut_off_is_away_for_all_at_once_and_comes_back
             with pytest.raises(Away) as refused:
                 await commit.add("e", 1)
         assert refused.value.retry_after_seconds > 0
-        await world.proxy.heal()
+        world.proxy.heal()
         await back(commit)
         await commit.add("after", 1)
     assert await world.kept() == ["before", "after"]
@@ -230,7 +230,7 @@ async def test_a_database_that_falls_silent_is_away_when_the_time_limit_is_over(
         assert asyncio.get_running_loop().time() - started < 2
         with pytest.raises(Away):
             await commit.add("c", 1)
-        await world.proxy.heal()
+        world.proxy.heal()
         await back(commit)
         await commit.add("after", 1)
     assert (await world.kept())[-1] == "after"
@@ -241,7 +241,7 @@ async def test_a_database_that_was_never_reached_is_away_within_the_time_limit(w
     await world.proxy.reset()
     async with committing(world, time_limit_seconds=0.3) as commit:
         assert [type(each) for each in await add(commit, "ab")] == [Away] * 2
-        await world.proxy.heal()
+        world.proxy.heal()
         await back(commit)
         await commit.add("after", 1)
 
