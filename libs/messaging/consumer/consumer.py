@@ -16,8 +16,7 @@ import gc
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -35,10 +34,10 @@ from libs.messaging.messages import Route
 from libs.messaging.parked.replay import Replayer
 from libs.messaging.parked.settling import Settler
 from libs.messaging.passing import others_were_in_the_way
-from libs.messaging.processing import Outcomes, Processor, count, note_delays
+from libs.messaging.processing import Processor, count, note_delays
 from libs.messaging.records import Declarations, Incoming, Routing
 from libs.messaging.settings import KafkaSettings
-from libs.postgres import Connection, Database, is_available_error
+from libs.postgres import Database, is_available_error
 from libs.telemetry.redaction import safe_error
 
 Batch = Mapping[TopicPartition, Sequence[Incoming]]
@@ -69,7 +68,9 @@ class Consumer:
         self._options = options or ConsumerOptions()
         self._routing = Routing(routes, declarations)
         self._processor = Processor(service, self._routing)
-        self._settler = Settler(service, self._routing, self._processor, self._options.replay.first_wait_seconds)
+        self._settler = Settler(
+            service, database, self._routing, self._processor, self._options.replay.first_wait_seconds
+        )
         self._replayer = Replayer(
             service, database, self._routing, self._options.replay, most_attempts=kafka.parked_max_attempts
         )
@@ -178,7 +179,7 @@ class Consumer:
         batch = self._read(records)
         metrics.POLL_RECORDS.observe(sum(len(items) for items in batch.values()))
         try:
-            outcomes = await self._settle([item for some in batch.values() for item in some])
+            outcomes = await self._settler.settle([item for some in batch.values() for item in some], self._passes)
         except Exception as error:  # noqa: BLE001  whatever it is, the records must come again
             self._passing_failures += 1
             metrics.FAILURES.labels("poll").inc()
@@ -206,24 +207,6 @@ class Consumer:
         finally:
             if collects:
                 gc.enable()
-
-    async def _settle(self, items: Sequence[Incoming]) -> Outcomes:
-        """Have every record handled, parked or dead-lettered, in one transaction if it can be."""
-        try:
-            async with self._database.transaction() as connection:
-                return await self._settler.settle(connection, items)
-        except Exception as error:  # a handler may raise anything
-            if self._passes(error):
-                raise
-            metrics.FAILURES.labels("batch").inc()
-            logger.warning("a batch failed and is taken in parts: %s", safe_error(error))
-        try:
-            async with self._database.transaction() as connection:
-                return await self._settler.settle_in_parts(items, lambda: _savepoint(connection), self._passes)
-        except Exception as error:  # a constraint that is checked at commit
-            if self._passes(error):
-                raise
-        return await self._settler.settle_in_parts(items, self._database.transaction, self._passes)
 
     async def _commit(self, client: Any, offsets: dict[TopicPartition, int]) -> None:
         """Commit offsets of what the database has. A failure costs a redelivery, which the inbox makes harmless."""
@@ -254,12 +237,6 @@ class Consumer:
 
 class _Rebuild(Exception):  # noqa: N818
     """The client is of no use any more."""
-
-
-@asynccontextmanager
-async def _savepoint(connection: Connection) -> AsyncIterator[Connection]:
-    async with connection.transaction():
-        yield connection
 
 
 def _ignoring_revoked(act: Any, partition: TopicPartition, *args: Any) -> None:

@@ -77,7 +77,7 @@ class Replayer:
         while not stop.is_set():
             try:
                 await self._measure()
-                found = await self._replay_due(stop)
+                found = await self.replay_due(stop)
                 failures = 0
             except Exception as error:  # noqa: BLE001  the database is away, or worse; the next round begins anew
                 failures, found = failures + 1, 0
@@ -131,7 +131,8 @@ class Replayer:
             await store.go_on(conn, self._consumer, key)
         return done
 
-    async def _replay_due(self, stop: asyncio.Event) -> int:
+    async def replay_due(self, stop: asyncio.Event) -> int:
+        """Replay once each key that is due, the longest due first; give how many there were."""
         async with self._database.acquire() as conn:
             found = await store.due(conn, self._consumer, self._routing.topics, _KEYS_AT_ONCE)
         for seen in found:

@@ -7,8 +7,8 @@ applies the rest, so that afterwards every record of the poll is settled and its
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from libs.messaging import metrics
@@ -17,7 +17,7 @@ from libs.messaging.parked import store
 from libs.messaging.parked.store import Key, ToPark
 from libs.messaging.processing import PARKED, Outcomes, Processor, add, type_of
 from libs.messaging.records import Incoming, Routing
-from libs.postgres import Connection
+from libs.postgres import Connection, Database
 from libs.telemetry.redaction import safe_error
 
 _MOST_LOGGED: Final = 3
@@ -31,13 +31,42 @@ logger = logging.getLogger(__name__)
 class Settler:
     """Settles records for one consumer."""
 
-    def __init__(self, consumer: str, routing: Routing, processor: Processor, first_wait_seconds: float) -> None:
+    def __init__(
+        self,
+        consumer: str,
+        database: Database,
+        routing: Routing,
+        processor: Processor,
+        first_wait_seconds: float,
+    ) -> None:
         self._consumer = consumer
+        self._database = database
         self._routing = routing
         self._processor = processor
         self._first_wait_seconds = first_wait_seconds
 
-    async def settle(self, conn: Connection, items: Sequence[Incoming]) -> Outcomes:
+    async def settle(self, items: Sequence[Incoming], passes: Callable[[Exception], bool]) -> Outcomes:
+        """Have every record handled, parked or dead-lettered, in one transaction if it can be.
+
+        An error that `passes` is raised, and so is one of the parking itself: the records must come again.
+        """
+        try:
+            async with self._database.transaction() as conn:
+                return await self._settle_whole(conn, items)
+        except Exception as error:  # a handler may raise anything
+            if passes(error):
+                raise
+            metrics.FAILURES.labels("batch").inc()
+            logger.warning("a batch failed and is taken in parts: %s", safe_error(error))
+        try:
+            async with self._database.transaction() as conn:
+                return await self._settle_in_parts(items, lambda: _savepoint(conn), passes)
+        except Exception as error:  # a constraint that is checked at commit
+            if passes(error):
+                raise
+        return await self._settle_in_parts(items, self._database.transaction, passes)
+
+    async def _settle_whole(self, conn: Connection, items: Sequence[Incoming]) -> Outcomes:
         """Apply records in the open transaction, but put those of blocked keys behind what waits there.
 
         Either all of it happens or an error passes.
@@ -57,13 +86,10 @@ class Settler:
         await store.park(conn, self._consumer, behind)
         return add(await self._processor.apply(conn, free), _parked(behind))
 
-    async def settle_in_parts(
+    async def _settle_in_parts(
         self, items: Sequence[Incoming], begin: Begin, passes: Callable[[Exception], bool]
     ) -> Outcomes:
-        """Apply what can be applied and park the rest; `begin` opens a savepoint, or a transaction, for each part.
-
-        An error that passes ends it as it stands; so does one of the parking itself.
-        """
+        """Apply what can be applied and park the rest; `begin` opens a savepoint, or a transaction, for each part."""
         outcomes: Outcomes = {}
         failed: dict[Key, str] = {}
         to_park: list[ToPark] = []
@@ -74,7 +100,7 @@ class Settler:
                 continue
             try:
                 async with begin() as conn:
-                    done = await self.settle(conn, part)
+                    done = await self._settle_whole(conn, part)
             except Exception as error:  # a handler may raise anything
                 if passes(error):
                     raise
@@ -112,6 +138,12 @@ class Settler:
 
     def _key(self, item: Incoming) -> Key:
         return item.record.topic, self._routing.blocking_key(item)
+
+
+@asynccontextmanager
+async def _savepoint(conn: Connection) -> AsyncIterator[Connection]:
+    async with conn.transaction():
+        yield conn
 
 
 def _parked(records: Sequence[ToPark]) -> Outcomes:
