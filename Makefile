@@ -18,7 +18,7 @@ install: $(INSTALLED) ## make .venv with every locked package, each checked by h
 $(INSTALLED): $(REQUIREMENTS) deploy/local/install.sh
 	@PYTHON="$(PYTHON)" bash deploy/local/install.sh "$(VENV)" "$(REQUIREMENTS)"
 
-demo: install ## start everything, drive the slice's traffic through it, print a short report, stop
+demo: install ## start everything, drive traffic through both doors while parts are killed, print a short report, stop
 	@$(BIN)/python -m deploy.local demo
 
 up: install ## start Postgres, Kafka, Valkey, the services and the sandbox; print where they listen

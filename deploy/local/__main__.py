@@ -10,6 +10,7 @@ from rich.console import Console
 
 from deploy.local import environment, services
 from deploy.local.database import apply_roles
+from deploy.local.demo.faults import Victims
 from deploy.local.demo.run import run_demo
 from deploy.local.processes import StartFailed
 from deploy.local.stack import SERVERS, Stack
@@ -38,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("status", help="what runs").set_defaults(run=_status)
     verbs.add_parser("env", help="the variables, as lines for a shell").set_defaults(run=_env)
     verbs.add_parser("migrate", help="bring every schema up to date").set_defaults(run=_migrate)
-    demo = verbs.add_parser("demo", help="start everything, drive the slice's traffic through it, report, stop")
+    demo = verbs.add_parser(
+        "demo", help="start everything, drive traffic through it while parts are killed, report, stop"
+    )
     demo.set_defaults(run=_demo)
     for verb in verbs.choices.values():
         verb.add_argument("--dir", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
@@ -79,7 +82,12 @@ async def _start_and_demonstrate(stack: Stack) -> bool:
     def keep_key(key: str) -> None:
         environment.write(stack, {**values, "PLATFORMBUS_KEY": key})
 
-    return await run_demo(values, Console(), keep_key)
+    async def kill(name: str) -> None:
+        await services.kill_and_start(stack, name, values)
+
+    # Of what the caller's environment stands for, nothing is ours to kill.
+    names = [name for name in ("webhook_receiver", "batcher", "postgres") if not stack.replaced(name)]
+    return await run_demo(values, Console(), keep_key, Victims(names, kill))
 
 
 async def _start(stack: Stack, only: list[str]) -> None:

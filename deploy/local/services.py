@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ import httpx
 
 from deploy.local import environment
 from deploy.local.processes import StartFailed
-from deploy.local.stack import Stack
+from deploy.local.stack import SERVERS, Stack
 from libs.messaging import admin
 from libs.messaging.settings import KafkaSettings
 from libs.postgres.migrations import migrate_up
@@ -81,6 +82,16 @@ async def _make_first_key(values: Mapping[str, str]) -> str | None:
     )
     output, _ = await process.communicate()
     return None if process.returncode else str(json.loads(output)["key"])
+
+
+async def kill_and_start(stack: Stack, name: str, values: Mapping[str, str]) -> None:
+    """SIGKILL a server or a service, start it again, and return when it answers."""
+    stack.processes.stop(name, by=signal.SIGKILL)
+    if name in SERVERS:
+        await stack.start((name,), report=lambda _: None)
+        return
+    _start_service(stack, name, values)
+    await _await_ready(stack, name, f"{values[f'{name.upper()}_URL']}/ready")
 
 
 def stop_all(stack: Stack) -> list[str]:

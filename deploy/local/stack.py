@@ -45,7 +45,7 @@ class Stack:
 
     def replaced(self, server: str) -> str | None:
         """The address in the environment that stands for this server, if there is one."""
-        return self._given.get(_REPLACED_BY[server]) or None
+        return self._given.get(_REPLACED_BY.get(server, "")) or None
 
     def addresses(self) -> Addresses:
         return Addresses(

@@ -66,6 +66,8 @@ class Seen:
     """Id of the event that it answers."""
     data: dict[str, Any]
     at: float
+    id: str = ""
+    """The event's own, by which a reader knows what it has read before; empty for a record that is no event of ours."""
 
 
 @dataclass(slots=True)
@@ -73,11 +75,18 @@ class Results:
     """Everything that arrived on the topics that an internal system reads, from a moment on."""
 
     records: list[Seen] = field(default_factory=list)
+    repeated: int = 0
+    """Records that came again under the id they had: a relay that is killed before it notes that Kafka has them."""
+    _known: set[tuple[str, str]] = field(default_factory=set)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def add(self, seen: Seen) -> None:
-        """Keep a record and wake up who waits."""
+        """Keep a record unless it is known by its id, as any reader must, and wake up who waits."""
         async with self._changed:
+            if seen.id and (seen.topic, seen.id) in self._known:
+                self.repeated += 1
+                return
+            self._known.add((seen.topic, seen.id))
             self.records.append(seen)
             self._changed.notify_all()
 
@@ -147,7 +156,8 @@ def _seen(record: Any, at: float) -> Seen:
     if record.topic.endswith(".dead_letters"):  # as it came: nothing in it can be relied on
         return Seen(record.topic, "", None, {}, at)
     envelope = read_envelope(record.headers)
-    return Seen(record.topic, envelope.type, envelope.causation_id, json.loads(record.value or b"{}"), at)
+    data = json.loads(record.value or b"{}")
+    return Seen(record.topic, envelope.type, envelope.causation_id, data, at, envelope.id)
 
 
 class Writer:

@@ -2,15 +2,20 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from deploy.local.demo.internal_system import Api, Results, Seen
+from deploy.local.demo.pushing import FORGED, PUSHES_PER_ACCOUNT, Pushed, out_of_order, published, wanted
 from deploy.local.demo.report import Numbers
+from deploy.local.demo.scene import Scene
 from deploy.local.demo.traffic import QUEUED_DUPLICATES, BadInput, Sent
 
 Advance = Callable[[int], None]
 AT_ONCE = 8
+LOOKS = 400
+PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +58,18 @@ async def statuses(ingest: Api, done: Ended, advance: Advance) -> Counter[str]:
     return counted
 
 
-def count_everything(
-    numbers: Numbers, results: Results, bad: BadInput, queued: Sent, steady: Sent, done: Ended
-) -> None:
+def count_everything(numbers: Numbers, results: Results, bad: BadInput, good: Sequence[Sent], done: Ended) -> None:
     """Fill in what went in and how it ended."""
-    again = results.answers_to(queued.duplicate_event_ids).values()
+    repeated = [event_id for sent in good for event_id in sent.duplicate_event_ids]
+    again = results.answers_to(repeated).values()
     new_requests = [seen for seen in again if seen.data["request_id"] not in done.requests]
-    dropped_on_kafka = len(queued.duplicate_event_ids) - len(new_requests)
+    dropped_on_kafka = len(repeated) - len(new_requests)
+    dropped_over_http = sum(sent.duplicates_over_http for sent in good)
     rejected = results.answers_to(bad.rejected_event_ids).values()
-    numbers.over_http = len(queued.http) + len(steady.http) + queued.duplicates_over_http + len(bad.http)
-    numbers.over_kafka = len(queued.kafka) + len(steady.kafka) + len(queued.duplicate_event_ids)
+    numbers.over_http = sum(len(sent.http) for sent in good) + dropped_over_http + len(bad.http)
+    numbers.over_kafka = sum(len(sent.kafka) for sent in good) + len(repeated)
     numbers.over_kafka += len(bad.rejected_event_ids) + bad.unreadable
-    numbers.duplicates_dropped = queued.duplicates_over_http + dropped_on_kafka
+    numbers.duplicates_dropped = dropped_over_http + dropped_on_kafka
     numbers.refused_over_http = sum(400 <= got < 500 for _, got in bad.http.values())
     numbers.rejected_over_kafka = sum(seen.type == "request.rejected.v1" for seen in rejected)
     numbers.dead_letters = results.dead_letters()
@@ -82,3 +87,50 @@ def check_everything(numbers: Numbers, bad: BadInput, done: Ended, total: int, b
         numbers.must_equal(f"HTTP status for {what}", expected, got)
     numbers.must_equal("bad requests on Kafka rejected", len(bad.rejected_event_ids), numbers.rejected_over_kafka)
     numbers.must_equal("unreadable records in the dead letters", bad.unreadable, numbers.dead_letters)
+
+
+async def until_published(results: Results, pushed: Pushed) -> None:
+    """Wait until every organization has got what it must get of what was answered 200."""
+    expected = wanted(pushed)
+    await results.until(lambda: expected <= set(published(results, pushed)), "the events of all webhooks")
+
+
+async def check_pushed(
+    numbers: Numbers, results: Results, pushed: Pushed, values: Mapping[str, str], scene: Scene
+) -> None:
+    """Note what must hold of the webhooks: by the answers, by what was published, and by what ingest shows."""
+    expected, events = wanted(pushed), published(results, pushed)
+    names = {str(scene.org_id): "the first organization", str(scene.second_org_id): "the second"}
+    numbers.pushed, numbers.pushed_again, numbers.push_tries = len(pushed.marks), pushed.again, pushed.tries
+    numbers.forged_refused = pushed.forged[401]
+    numbers.repeated = results.repeated
+    numbers.published = {name: sum(org_id == org for org, _ in events.elements()) for org_id, name in names.items()}
+    every = len(pushed.accounts) * PUSHES_PER_ACCOUNT + 1
+    numbers.must_equal("webhooks answered 200", every, len(pushed.marks))
+    numbers.must_equal("webhooks published to each organization that they belong to", len(expected), len(events))
+    numbers.must_equal("webhooks lost", 0, len(expected - set(events)))
+    numbers.must_equal("webhooks published as two events", 0, sum(count > 1 for count in events.values()))
+    numbers.must_equal("webhooks out of their account's order", 0, out_of_order(results, pushed))
+    numbers.must_equal("wrong signatures answered 401", FORGED, numbers.forged_refused)
+    numbers.must_equal("wrong signatures kept to be looked at", FORGED, pushed.forged_kept)
+    numbers.must_equal("ignored webhooks replayed", 1, numbers.replayed)
+    marks_of = Counter(account.id for account in pushed.marks.values())
+    shown = [
+        await _shown_by_ingest(values, scene, org_id, f"{account.type}:{account.id}", marks_of[account.id])
+        for account in (*pushed.accounts, pushed.stranger)
+        for org_id in account.org_ids
+    ]
+    numbers.must_equal("webhooks that ingest shows", len(expected), sum(shown))
+
+
+async def _shown_by_ingest(values: Mapping[str, str], scene: Scene, org_id: UUID, account: str, expected: int) -> int:
+    """How many webhooks of an account ingest lists for an organization, once it has them all."""
+    count = 0
+    async with Api(values["INGEST_URL"], scene.operator_key, org_id) as ingest:
+        for _ in range(LOOKS):
+            answer = await ingest.ask("GET", "/v1/webhooks", params={"account": account, "limit": 200})
+            count = len(answer["items"])
+            if count >= expected:
+                break
+            await asyncio.sleep(PAUSE_SECONDS)
+    return count

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
+from deploy.local.demo.faults import Killed
 from deploy.local.demo.stored import PlatformCalls
 
 
@@ -35,6 +36,15 @@ class Numbers:
     queued_asks: int = 0
     steady: PlatformCalls = field(default_factory=lambda: PlatformCalls(0, 0, 0))
     steady_times: Sequence[float] = ()
+    pushed: int = 0
+    pushed_again: int = 0
+    push_tries: int = 0
+    forged_refused: int = 0
+    replayed: int = 0
+    published: Mapping[str, int] = field(default_factory=dict)
+    """Events of webhooks by organization."""
+    killed: Sequence[Killed] = ()
+    repeated: int = 0
     rows: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     records: Mapping[str, int] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
@@ -68,6 +78,19 @@ def _traffic(numbers: Numbers) -> Table:
     table.add_column(style="bold")
     table.add_column()
     queued, times = numbers.queued, numbers.steady_times
+    table.add_row("webhooks in", _webhooks(numbers))
+    table.add_row(
+        "webhooks out",
+        ", ".join(f"{count} events for {name}" for name, count in numbers.published.items())
+        + f"; {numbers.replayed} of them replayed once somebody had connected its account",
+    )
+    table.add_row(
+        "killed on the way",
+        ", ".join(f"{each.name} (SIGKILL, back after {each.away_seconds:.1f} s)" for each in numbers.killed)
+        or "nothing",
+    )
+    table.add_row("sent again for that", f"{numbers.repeated} records, under the ids that they had")
+    table.add_row("lost", "nothing: see below" if numbers.all_right else "SEE BELOW")
     table.add_row("requests in", f"{numbers.over_http} over HTTP, {numbers.over_kafka} over Kafka")
     table.add_row("duplicates dropped", str(numbers.duplicates_dropped))
     table.add_row("refused", f"{numbers.refused_over_http} over HTTP, {numbers.rejected_over_kafka} over Kafka")
@@ -88,6 +111,13 @@ def _traffic(numbers: Numbers) -> Table:
             f"p50 {percentile(times, 0.5) * 1e3:.0f} ms, p99 {percentile(times, 0.99) * 1e3:.0f} ms",
         )
     return table
+
+
+def _webhooks(numbers: Numbers) -> str:
+    return (
+        f"{numbers.pushed} signed, {numbers.pushed_again} of them repeated, in {numbers.push_tries} tries; "
+        f"{numbers.forged_refused} with a wrong signature refused"
+    )
 
 
 def _stored(numbers: Numbers) -> Table:

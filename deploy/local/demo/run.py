@@ -1,32 +1,49 @@
 """Drives the demo through a running stack, phase by phase, with progress shown, and prints the report."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from deploy.local.demo import pushing
+from deploy.local.demo.faults import Victims, kill_in_turn
 from deploy.local.demo.internal_system import Api, DemoFailed, Results, Writer, reading
-from deploy.local.demo.outcome import check_everything, count_everything, ended, statuses, until_bad_is_answered
+from deploy.local.demo.outcome import (
+    check_everything,
+    check_pushed,
+    count_everything,
+    ended,
+    statuses,
+    until_bad_is_answered,
+    until_published,
+)
+from deploy.local.demo.pushing import Platform, Pushed, invent_accounts
 from deploy.local.demo.report import Numbers, show
-from deploy.local.demo.scene import SOURCE, Scene, operator_key, set_scene
+from deploy.local.demo.scene import SOURCE, Scene, connect_accounts, operator_key, set_scene
 from deploy.local.demo.stored import CallLog, records_per_topic, rows_per_table
+from deploy.local.demo.stranger import push_forged, push_to_nobody, replay_for_somebody
 from deploy.local.demo.traffic import (
     QUEUED_OBJECTS,
     QUEUED_REQUESTS,
     STEADY_PER_SECOND,
     STEADY_SECONDS,
+    STORM_READS,
     Sent,
     send_bad,
     send_queued,
     send_steadily,
+    send_through_faults,
     until_ended,
     until_queued,
     until_usable,
 )
 
-READ_TOPICS = ("ingest.accepted", "batcher.results", "ingest.dead_letters")
+READ_TOPICS = ("ingest.accepted", "batcher.results", "ingest.dead_letters", pushing.TOPIC)
 ITEMS_PER_BATCH = 50
 RESULT_SECONDS = 60.0
 PLATFORM = {"platform": "meta"}
@@ -41,6 +58,9 @@ class Stage:
     """With the demo organization's own key, as an internal system has it."""
     batcher: Api
     """With an operator's key."""
+    receiver: Api
+    """With an operator's key."""
+    platform: Platform
     writer: Writer
     results: Results
     calls: CallLog
@@ -57,10 +77,11 @@ async def run_demo(
     values: Mapping[str, str],
     console: Console,
     keep_key: Callable[[str], None],
+    victims: Victims,
     *,
     steady_seconds: int = STEADY_SECONDS,
 ) -> bool:
-    """Send the slice's traffic and print the report; True when every number is as it must be.
+    """Send both slices' traffic, kill the victims on the way, print the report; True when every number is right.
 
     `values` are the stack's variables; a first key that had to be made is handed to `keep_key`. Can be run again on the
     same stack: what must exist is found again, and every number is counted from where this run began.
@@ -69,7 +90,7 @@ async def run_demo(
     columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns, console=console) as progress:
-            numbers = await _drive(values, progress, keep_key, steady_seconds)
+            numbers = await _drive(values, progress, keep_key, victims, steady_seconds)
     except DemoFailed as error:
         console.print(f"the demo failed: {error}", style="bold red", markup=False, highlight=False)
         return False
@@ -79,7 +100,11 @@ async def run_demo(
 
 
 async def _drive(
-    values: Mapping[str, str], progress: Progress, keep_key: Callable[[str], None], steady_seconds: int
+    values: Mapping[str, str],
+    progress: Progress,
+    keep_key: Callable[[str], None],
+    victims: Victims,
+    steady_seconds: int,
 ) -> Numbers:
     def say(text: str) -> None:
         progress.console.print(f"  {text}", markup=False, highlight=False)
@@ -87,31 +112,81 @@ async def _drive(
     key = await operator_key(values, say, keep_key)
     scene = await set_scene(values, key, say)
     bootstrap = values["KAFKA_BOOTSTRAP_SERVERS"]
-    async with (
-        Api(values["INGEST_URL"], scene.key) as ingest,
-        Api(values["INGEST_URL"], key, scene.org_id) as operator,
-        Api(values["BATCHER_URL"], key) as batcher,
-        Writer(bootstrap, SOURCE) as writer,
-        reading(bootstrap, READ_TOPICS) as results,
-    ):
-        stage = Stage(scene, ingest, batcher, writer, results, CallLog(values["SANDBOX_URL"]), progress)
-        await until_usable(ingest, scene)
-        await _play(stage, values, steady_seconds)
+    async with AsyncExitStack() as opened:
+
+        async def enter(what: Any) -> Any:
+            return await opened.enter_async_context(what)
+
+        stage = Stage(
+            scene=scene,
+            ingest=await enter(Api(values["INGEST_URL"], scene.key)),
+            batcher=await enter(Api(values["BATCHER_URL"], key)),
+            receiver=await enter(Api(values["WEBHOOK_RECEIVER_URL"], key)),
+            platform=await enter(Platform(values, scene)),
+            writer=await enter(Writer(bootstrap, SOURCE)),
+            results=await enter(reading(bootstrap, READ_TOPICS)),
+            calls=CallLog(values["SANDBOX_URL"]),
+            progress=progress,
+        )
+        await until_usable(stage.ingest, scene)
+        await _play(stage, values, victims, steady_seconds)
+        operator = await enter(Api(values["INGEST_URL"], key, scene.org_id))
         await operator.ask("POST", f"/v1/keys/{scene.key_id}/revoke")
     stage.numbers.rows = await rows_per_table(values)
     stage.numbers.records = await records_per_topic(bootstrap)
     return stage.numbers
 
 
-async def _play(stage: Stage, values: Mapping[str, str], steady_seconds: int) -> None:
+async def _play(stage: Stage, values: Mapping[str, str], victims: Victims, steady_seconds: int) -> None:
     bad = await send_bad(values, stage.ingest, stage.writer, stage.scene)
     queued = await _queue_and_flush(stage)
     steady = await _send_at_once(stage, steady_seconds)
+    pushed = invent_accounts(stage.scene)
+    await _connect(stage, values, pushed)
+    stranger_id = await push_to_nobody(stage.platform, stage.receiver, pushed)
+    await push_forged(stage.platform, stage.receiver, pushed)
+    through_faults = await _push_and_kill(stage, pushed, victims)
+    await _connect(stage, values, pushed, also=pushed.stranger)
+    stage.numbers.replayed = await replay_for_somebody(stage.receiver, stranger_id, pushed)
+    await until_published(stage.results, pushed)
     await until_bad_is_answered(stage.results, bad)
-    done = ended(stage.results, queued, steady)
+    good = (queued, steady, through_faults)
+    done = ended(stage.results, *good)
     by_status = await statuses(stage.ingest, done, stage.bar("asking ingest how each ended", len(done.requests)))
-    count_everything(stage.numbers, stage.results, bad, queued, steady, done)
-    check_everything(stage.numbers, bad, done, QUEUED_REQUESTS + STEADY_PER_SECOND * steady_seconds, by_status)
+    total = QUEUED_REQUESTS + STEADY_PER_SECOND * steady_seconds + STORM_READS
+    count_everything(stage.numbers, stage.results, bad, good, done)
+    check_everything(stage.numbers, bad, done, total, by_status)
+    await check_pushed(stage.numbers, stage.results, pushed, values, stage.scene)
+
+
+async def _connect(
+    stage: Stage, values: Mapping[str, str], pushed: Pushed, *, also: pushing.Account | None = None
+) -> None:
+    """Let each organization's connection have its accounts."""
+    accounts = [*pushed.accounts, *([also] if also is not None else [])]
+    scene = stage.scene
+    owners = {scene.connection_id: scene.org_id, scene.second_connection_id: scene.second_org_id}
+    named = {
+        connection_id: [f"{account.type}:{account.id}" for account in accounts if org_id in account.org_ids]
+        for connection_id, org_id in owners.items()
+    }
+    await connect_accounts(values, scene, named)
+
+
+async def _push_and_kill(stage: Stage, pushed: Pushed, victims: Victims) -> Sent:
+    """Webhooks and requests go in while the victims are killed in turn; give the requests."""
+    total = len(pushed.accounts) * pushing.PUSHES_PER_ACCOUNT
+    pushing_on = stage.bar(f"{total} webhooks while parts are killed", total)
+    asking_on = stage.bar(f"{STORM_READS} reads meanwhile", STORM_READS)
+    async with asyncio.TaskGroup() as group:
+        killing = group.create_task(kill_in_turn(victims, lambda: len(pushed.marks) / total))
+        group.create_task(stage.platform.push_all(pushed, pushing_on))
+        asking = group.create_task(send_through_faults(stage.ingest, stage.writer, stage.scene, asking_on))
+    stage.numbers.killed = killing.result()
+    stage.numbers.must_equal("processes killed on the way", len(victims.names), len(killing.result()))
+    sent = asking.result()
+    await until_ended(stage.results, sent, stage.bar("their results", STORM_READS), RESULT_SECONDS)
+    return sent
 
 
 async def _queue_and_flush(stage: Stage) -> Sent:

@@ -1,10 +1,10 @@
-"""What must exist before traffic can flow: key, organization, producer, connection. Made once, found again later."""
+"""What must exist before traffic can flow: key, organizations, producer, connections. Made once, found again later."""
 
 import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ import httpx
 from deploy.local.demo.internal_system import Api, DemoFailed
 
 ORGANIZATION = "Demo organization"
+SECOND_ORGANIZATION = "Second demo organization"
 CONNECTION = "Demo connection"
 SOURCE = "demo-shop"
 OBJECTS_NEEDED = 120
@@ -35,6 +36,11 @@ class Scene:
     """Objects on the platform that the connection's token may read, each once."""
     token: str
     """The connection's token in the clear, to look for where it must not be."""
+    app: str
+    """The platform's app that the token is of, and that pushes webhooks."""
+    second_org_id: UUID
+    second_connection_id: UUID
+    """Another organization, which only gets webhooks."""
 
 
 async def operator_key(values: Mapping[str, str], say: Say, keep: Callable[[str], None]) -> str:
@@ -64,24 +70,58 @@ async def operator_key(values: Mapping[str, str], say: Say, keep: Callable[[str]
 async def set_scene(values: Mapping[str, str], key: str, say: Say) -> Scene:
     """Make what is missing and find what is there. Raises DemoFailed."""
     async with Api(values["INGEST_URL"], key) as ingest:
-        org_id = await _organization(ingest)
+        org_id = await _organization(ingest, ORGANIZATION)
+        second_org_id = await _organization(ingest, SECOND_ORGANIZATION)
         producer = {"org_ids": [str(org_id)], "kinds": ["api_request"], "active": True}
         await ingest.ask("PUT", f"/v1/producers/{SOURCE}", json=producer)
     async with Api(values["INGEST_URL"], key, org_id) as ingest:
         name = f"demo {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
         made = await ingest.ask("POST", "/v1/keys", json={"name": name, "role": "editor"})
-    say("organization, key and producer are there")
+    say("two organizations, a key and a producer are there")
     app, token, object_ids = await _world(values["SANDBOX_URL"])
     connection_id = await _connection(values, key, org_id, app, token)
-    say(f"connection to Meta is there, its token sees {len(object_ids)} objects")
-    return Scene(org_id, key, made["key"], UUID(made["key_id"]), connection_id, object_ids, token)
+    second_connection_id = await _connection(values, key, second_org_id, app, token)
+    say(f"a connection to Meta is there for each, its token sees {len(object_ids)} objects")
+    return Scene(
+        org_id=org_id,
+        operator_key=key,
+        key=made["key"],
+        key_id=UUID(made["key_id"]),
+        connection_id=connection_id,
+        object_ids=object_ids,
+        token=token,
+        app=app,
+        second_org_id=second_org_id,
+        second_connection_id=second_connection_id,
+    )
 
 
-async def _organization(ingest: Api) -> UUID:
+async def connect_accounts(values: Mapping[str, str], scene: Scene, accounts: Mapping[UUID, Sequence[str]]) -> None:
+    """Say which accounts, as `type:id`, belong to each connection; return when webhook_receiver has heard of it."""
+    for connection_id, names in accounts.items():
+        org_id = scene.org_id if connection_id == scene.connection_id else scene.second_org_id
+        body = {"accounts": [dict(zip(("type", "id"), name.split(":", 1), strict=True)) for name in names]}
+        async with Api(values["ASSET_SYNC_URL"], scene.operator_key, org_id) as assets:
+            state = await assets.ask("PUT", f"/v1/connections/{connection_id}/accounts", json=body)
+        await _until_heard(values, scene, connection_id, state["version"])
+
+
+async def _until_heard(values: Mapping[str, str], scene: Scene, connection_id: UUID, version: int) -> None:
+    async with Api(values["WEBHOOK_RECEIVER_URL"], scene.operator_key) as receiver:
+        for _ in range(400):
+            answer = await receiver.send("GET", "/admin/trace", params={"id": str(connection_id)})
+            steps = answer.json()["steps"] if answer.is_success else []
+            if any(step["detail"].get("version", 0) >= version for step in steps):
+                return
+            await asyncio.sleep(0.05)
+    raise DemoFailed(f"webhook_receiver has not heard of version {version} of connection {connection_id}")
+
+
+async def _organization(ingest: Api, name: str) -> UUID:
     for organization in (await ingest.ask("GET", "/v1/organizations"))["items"]:
-        if organization["name"] == ORGANIZATION and organization["active"]:
+        if organization["name"] == name and organization["active"]:
             return UUID(organization["org_id"])
-    made = await ingest.ask("POST", "/v1/organizations", json={"name": ORGANIZATION})
+    made = await ingest.ask("POST", "/v1/organizations", json={"name": name})
     return UUID(made["org_id"])
 
 

@@ -1,4 +1,4 @@
-"""What the demo sends: bad requests, a paused batcher with many equal reads, then a steady stream sent at once."""
+"""What internal systems send: bad requests, many equal reads while the batcher is paused, and streams sent at once."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 
 from deploy.local.demo.internal_system import Api, DemoFailed, Results, Writer
+from deploy.local.demo.patience import insist
 from deploy.local.demo.scene import SOURCE, Scene
 from libs.events.envelope import new_event_id
 
@@ -18,7 +19,9 @@ QUEUED_REQUESTS = 200
 QUEUED_OBJECTS = 120
 QUEUED_DUPLICATES = 40
 STEADY_PER_SECOND = 20
-STEADY_SECONDS = 10
+STEADY_SECONDS = 6
+STORM_READS = 60
+STORM_PAUSE_SECONDS = 0.1
 
 Advance = Callable[[int], None]
 
@@ -97,6 +100,37 @@ async def send_steadily(
                 group.create_task(_publish(writer, scene, *names))
             advance(1)
     return sent
+
+
+async def send_through_faults(ingest: Api, writer: Writer, scene: Scene, advance: Advance) -> Sent:
+    """Send reads by HTTP and Kafka in turn while parts of the bus are killed; again until each is answered."""
+    sent, run = Sent(), uuid4().hex[:8]
+    for number in range(STORM_READS):
+        payload, object_key, name = (
+            read_of(scene, number, max_wait_seconds=0),
+            f"storm-{number}",
+            f"storm-{run}-{number}",
+        )
+        if number % 2 == 0:
+            await _post_insisting(ingest, scene, object_key, payload, name, sent)
+        else:
+            await _publish(writer, scene, object_key, payload, name, sent)
+        advance(1)
+        await asyncio.sleep(STORM_PAUSE_SECONDS)
+    return sent
+
+
+async def _post_insisting(
+    ingest: Api, scene: Scene, object_key: str, payload: dict[str, Any], idempotency_key: str, sent: Sent
+) -> None:
+    at = time.perf_counter()
+    body, headers = _body(scene, object_key, payload), {"Idempotency-Key": idempotency_key}
+    answer = await insist(
+        lambda: ingest.send("POST", "/v1/requests", json=body, headers=headers), f"request {idempotency_key}"
+    )
+    if not answer.is_success:
+        raise DemoFailed(f"a good request was answered {answer.status_code}: {answer.text[:300]}")
+    sent.http[answer.json()["request_id"]] = at
 
 
 async def send_bad(values: Mapping[str, str], ingest: Api, writer: Writer, scene: Scene) -> BadInput:

@@ -3,6 +3,7 @@ import math
 import pytest
 from rich.console import Console
 
+from deploy.local.demo.faults import Killed
 from deploy.local.demo.report import Numbers, percentile, show
 from deploy.local.demo.stored import PlatformCalls
 
@@ -31,6 +32,13 @@ def test_the_report_shows_every_number() -> None:
         over_kafka=34,
         duplicates_dropped=5,
         outcomes={"completed": 41},
+        pushed=7,
+        pushed_again=2,
+        push_tries=11,
+        forged_refused=3,
+        replayed=1,
+        published={"the first organization": 6},
+        killed=[Killed("postgres", 1.25)],
         queued=PlatformCalls(3, 120, 120),
         queued_asks=200,
         steady_times=[0.1, 0.2],
@@ -44,5 +52,12 @@ def test_the_report_shows_every_number() -> None:
     text = captured.get()
     for part in ("12 over HTTP, 34 over Kafka", "41 completed", "120 reads made in 3 HTTP calls", "p99 200 ms", "NO"):
         assert part in text
+    for part in (
+        "7 signed, 2 of them repeated, in 11 tries",
+        "3 with a wrong signature",
+        "postgres (SIGKILL, back",
+    ):
+        assert part in text
+    assert "SEE BELOW" in text, "what is wrong is not called all right"
     assert "requests 400" in text
     assert "ingest.dead_letters" not in text
