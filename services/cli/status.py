@@ -15,11 +15,12 @@ _COLUMNS = (
     ("ready", "READY"),
     ("outbox_rows", "OUTBOX"),
     ("outbox_oldest_seconds", "OLDEST (S)"),
+    ("parked_keys", "PARKED KEYS"),
     ("open_dead_letters", "DEAD LETTERS"),
     ("jobs_failed", "JOBS FAILED"),
     ("why", "WHY"),
 )
-_DEAD_LETTERS_LOOKED_AT = 500
+_MOST_LOOKED_AT = 500
 
 
 def show_status(ctx: typer.Context, as_json: AsJson = False) -> None:
@@ -50,7 +51,8 @@ def _load_of(bus: Bus, service: ServiceName) -> dict[str, Any]:
     """What waits there; nothing of it without a key that may see it."""
     try:
         outbox = bus.ask(service, "GET", "/admin/outbox")
-        letters = bus.ask(service, "GET", "/admin/dead-letters", params={"limit": _DEAD_LETTERS_LOOKED_AT})
+        parked = bus.ask(service, "GET", "/admin/parked", params={"limit": _MOST_LOOKED_AT})
+        letters = bus.ask(service, "GET", "/admin/dead-letters", params={"limit": _MOST_LOOKED_AT})
         jobs = bus.ask(service, "GET", "/admin/jobs")
     except (Failed, AskedWrongly) as error:
         bus.out.remark(f"{service}: what waits there is not shown: {error}")
@@ -58,6 +60,7 @@ def _load_of(bus: Bus, service: ServiceName) -> dict[str, Any]:
     return {
         "outbox_rows": outbox["pending_rows"],
         "outbox_oldest_seconds": outbox["oldest_age_seconds"],
+        "parked_keys": len(parked),
         "open_dead_letters": len(letters),
         "jobs_failed": sum(job["last_outcome"] not in (None, "succeeded") for job in jobs),
     }

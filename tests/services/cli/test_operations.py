@@ -32,6 +32,7 @@ def services() -> FakeServices:
         made.on(service, "GET", "/ready", {"status": "ok"})
         made.on(service, "GET", "/admin/outbox", outbox(service))
         made.on(service, "GET", "/admin/dead-letters", [])
+        made.on(service, "GET", "/admin/parked", [])
         made.on(service, "GET", "/admin/jobs", [])
     return made
 
@@ -39,11 +40,13 @@ def services() -> FakeServices:
 def test_status_is_0_when_every_service_is_ready(services: FakeServices) -> None:
     services.on("batcher", "GET", "/admin/jobs", [JOB | {"last_outcome": "failed"}])
     services.on("ingest", "GET", "/admin/outbox", outbox("ingest", 7))
+    services.on("ingest", "GET", "/admin/parked", [{"id": LETTER}])
     run = run_cli("status", "--json", services=services)
     assert run.exit_code == 0
     by_name = {row["service"]: row for row in run.json}
     assert all(row["ready"] for row in run.json)
     assert (by_name["ingest"]["outbox_rows"], by_name["batcher"]["jobs_failed"]) == (7, 1)
+    assert [row["parked_keys"] for row in run.json] == [1, 0, 0, 0]
 
 
 def test_status_is_1_and_says_why_when_one_is_not_ready(services: FakeServices) -> None:
