@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 REQUIREMENTS := requirements/dev.txt
 DIRS := libs services deploy tests benchmarks
-UNIT := not db and not kafka and not e2e
+UNIT := not db and not kafka and not e2e and not watch
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down status fmt check test test-db test-kafka e2e soak bench migrate requirements clean
+.PHONY: help install demo up down status fmt check test test-db test-kafka test-watch tools e2e soak bench migrate requirements clean
 
 help: ## print the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,7 +21,7 @@ $(INSTALLED): $(REQUIREMENTS) deploy/local/install.sh
 demo: install ## start everything, drive traffic through both doors while parts are killed, print a short report, stop
 	@$(BIN)/python -m deploy.local demo
 
-up: install ## start Postgres, Kafka, Valkey, the services and the sandbox; print where they listen
+up: install ## start Postgres, Kafka, Valkey, the services, the sandbox, Prometheus if there is one; print where they listen
 	@$(BIN)/python -m deploy.local up
 
 down: install ## stop everything that `make up` started; data is kept
@@ -40,6 +40,7 @@ check: install ## format, lint, types, imports, layout, generated documents, uni
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m libs.events.generate --check
+	$(BIN)/python -m deploy.watch --check
 	$(BIN)/python -m pytest -q -m "$(UNIT)"
 
 test: check ## check, then every other test against real Postgres, Kafka and Valkey
@@ -53,6 +54,12 @@ test-kafka: install ## the tests that need Kafka
 
 e2e: install ## the tests that start the services as processes, and kill them
 	$(BIN)/python -m pytest -m e2e $(ARGS)
+
+tools: install ## put the distribution's Prometheus into .local/tools (Debian or Ubuntu, a network, no root), and check it
+	@$(BIN)/python -m deploy.local.tools
+
+test-watch: install ## dashboards and alerts on a live Prometheus: of `make tools`, or at PROMETHEUS_URL
+	$(BIN)/python -m pytest -q -m watch $(ARGS)
 
 soak: install ## the survival test with 5,000 requests, on one broker and on three; SURVIVAL_SEED replays a run
 	SURVIVAL_REQUESTS=$${SURVIVAL_REQUESTS:-5000} $(BIN)/python -m pytest -m e2e -s tests/e2e/test_survival.py $(ARGS)

@@ -2,17 +2,20 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 
-from deploy.local import environment, services
+from deploy.local import environment, prometheus, services
 from deploy.local.database import apply_roles
 from deploy.local.demo.faults import Victims
 from deploy.local.demo.run import run_demo
 from deploy.local.processes import StartFailed
+from deploy.local.prometheus import Prometheus
 from deploy.local.stack import SERVERS, Stack
 
 
@@ -97,16 +100,36 @@ async def _start(stack: Stack, only: list[str]) -> None:
     if only:
         environment.write(stack, environment.variables(stack, app_secrets={}, key=None))
     else:
-        await services.start_all(stack, _say)
+        _watch(stack, await services.start_all(stack, _say))
+
+
+def _watch(stack: Stack, values: Mapping[str, str]) -> None:
+    """Start Prometheus where there is one."""
+    if os.environ.get("PROMETHEUS_URL"):
+        _say("prometheus: not started, PROMETHEUS_URL is set")
+        return
+    watcher = _prometheus(stack)
+    targets = {name: [values[f"{name.upper()}_URL"].removeprefix("http://")] for name in services.declared()}
+    if not watcher.start(targets):
+        _say("prometheus: not started, it is not on this machine; `make tools` puts it into .local")
+        return
+    watcher.await_ready()
+    _say(f"prometheus: {watcher.url()}")
+
+
+def _prometheus(stack: Stack) -> Prometheus:
+    return Prometheus(stack.folder, stack.processes, stack.ports)
 
 
 def _down(stack: Stack, arguments: argparse.Namespace) -> int:
     died = [str(entry["name"]) for entry in services.status(stack) if not entry["alive"]]
-    stopped = [*services.stop_all(stack), *stack.stop()]
+    watcher = [prometheus.NAME] if _prometheus(stack).stop() else []
+    stopped = [*watcher, *services.stop_all(stack), *stack.stop()]
     print(f"stopped: {', '.join(stopped) or 'nothing was running'}")
     if died:
         print(f"had ended before: {', '.join(died)}")
     if arguments.delete:
+        _prometheus(stack).delete()
         stack.delete()
         print(f"deleted the data of {stack.folder}")
     return 0

@@ -7,7 +7,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 
 from services.cli.bootstrap import bootstrap_key
 from tests.support.system import System
+from tests.support.until import until
 
 _ANSWER_SECONDS = 120.0
 _PAUSE_SECONDS = 0.05
@@ -118,15 +119,31 @@ async def make_organization(system: System, operator: Client, name: str) -> Orga
     token, objects = await _token_and_objects(system)
     wanted = {"platform": "meta", "name": name, "access_token": token["access_token"], "app_id": token["app"]}
     async with Client(system.urls, key["key"]) as client:
-        await _until_known(client, "asset_sync", "GET", "/v1/connections")
+        await until_known(client, "asset_sync", "GET", "/v1/connections")
         idempotency_key = f"connection-{org_id}"
         connection = await client.ask(
             "asset_sync", "POST", "/v1/connections", body=wanted, idempotency_key=idempotency_key
         )
         organization = Organization(org_id, key["key"], source, connection["id"], tuple(objects))
         probe = request_body(organization, Ask("probe", "probe", objects[0], "http"))
-        await _until_known(client, "ingest", "POST", "/v1/requests?dry_run=true", probe)
+        await until_known(client, "ingest", "POST", "/v1/requests?dry_run=true", probe)
     return organization
+
+
+async def name_accounts(
+    system: System, operator: Client, organization: Organization, accounts: Sequence[tuple[str, str]]
+) -> None:
+    """Say of which accounts the organization's connection is, as an operator; return when the receiver knows."""
+    body = {"accounts": [{"type": kind, "id": account} for kind, account in accounts]}
+    async with Client(operator.urls, operator.key, organization.org_id) as client:
+        await until_known(client, "asset_sync", "GET", "/v1/connections")
+        await client.ask("asset_sync", "PUT", f"/v1/connections/{organization.connection_id}/accounts", body=body)
+
+    async def is_known() -> bool:
+        query = "SELECT 1 FROM webhooks.connection_accounts WHERE connection_id = $1::text::uuid"
+        return len(await system.rows(query, organization.connection_id)) == len(accounts)
+
+    await until(is_known, "webhook_receiver to know the accounts")
 
 
 def request_body(organization: Organization, ask: Ask) -> dict[str, Any]:
@@ -242,7 +259,7 @@ async def _token_and_objects(system: System) -> tuple[dict[str, Any], list[str]]
     return token, objects
 
 
-async def _until_known(client: Client, service: str, method: str, path: str, body: object = None) -> None:
+async def until_known(client: Client, service: str, method: str, path: str, body: object = None) -> None:
     """Ask until the service has heard of what ingest or asset_sync just published."""
     async with asyncio.timeout(60):
         while True:

@@ -1,0 +1,97 @@
+"""On a live Prometheus: every panel shows data, and every alert fires when what it is for happens.
+
+Judged at thirty times the pace of production, by the same rules: only their seconds are divided.
+"""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from deploy.prometheus.alerts import Pace
+from deploy.prometheus.alerts import rules as alert_rules
+from libs.postgres.schemas import SCHEMAS
+from tests.support.databases import Databases
+from tests.support.fixtures import Say
+from tests.support.prometheus import Live, targets_of
+from tests.support.promql import fill_in
+from tests.support.provoking import FAULTS, MEANWHILE, Fault
+from tests.support.servers import Servers
+from tests.support.system import WHOLE, System
+from tests.support.until import until
+from tests.support.watching import Stage, panels, rules
+
+pytestmark = pytest.mark.watch
+
+PACE = Pace(30)
+MACROS = {"$__rate_interval": "20s", "$__range": "1m"}
+LAYOUT = {
+    "ingest-http": ("ingest", "http,jobs"),
+    "ingest-consumers": ("ingest", "consumers"),
+    "ingest-relay": ("ingest", "relay"),
+    **{name: spec for name, spec in WHOLE.items() if name != "ingest"},
+}
+_PATIENCE_SECONDS = 150.0
+
+
+@pytest.fixture(scope="module")
+async def watched(
+    servers: Servers, databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Stage, Live]]:
+    folder: Path = tmp_path_factory.mktemp("watch")
+    async with AsyncExitStack() as opened:
+        database = await databases.create(*SCHEMAS)
+        opened.push_async_callback(databases.drop, database)
+        once = {"KAFKA_PARKED_MAX_ATTEMPTS": "1"}
+        system = await System.start(folder, servers, database, layout=LAYOUT, extra=once)
+        opened.push_async_callback(system.close)
+        live = await Live.start(folder, targets_of(system), alert_rules(PACE))
+        opened.push_async_callback(live.close)
+        stage = await Stage.make(system)
+        opened.push_async_callback(stage.close)
+        yield stage, live
+
+
+async def test_every_panel_shows_data(watched: tuple[Stage, Live]) -> None:
+    stage, live = watched
+    without = {query: title for title, queries in panels() for query in queries}
+
+    async def all_shown() -> bool:
+        await stage.move_everything()
+        for query in list(without):
+            if await live.has_data(fill_in(query, MACROS)):
+                del without[query]
+        return not without
+
+    try:
+        await until(all_shown, "data in every panel", _PATIENCE_SECONDS)
+    except TimeoutError:
+        pytest.fail("no data for:\n" + "\n".join(f"{title}: {query}" for query, title in without.items()))
+
+
+async def test_every_alert_fires(watched: tuple[Stage, Live], say: Say) -> None:
+    stage, live = watched
+    assert frozenset().union(*(names for _, names in FAULTS)) == rules(alert_rules()).keys()
+    async with AsyncExitStack() as faults:
+        for fault, names in FAULTS:
+            await faults.enter_async_context(fault(stage))
+            await until_fired(stage, live, fault, names)
+            say(f"{fault.__name__}: {', '.join(sorted(names))}")
+
+
+async def until_fired(stage: Stage, live: Live, fault: Fault, names: Collection[str]) -> None:
+    """Return when each of these alerts has fired."""
+    again, missing = MEANWHILE.get(fault), set(names)
+
+    async def fired() -> bool:
+        nonlocal missing
+        if again is not None:
+            await again(stage)
+        missing -= await live.firing()
+        return not missing
+
+    try:
+        await until(fired, "the alerts", _PATIENCE_SECONDS)
+    except TimeoutError:
+        pytest.fail(f"{fault.__name__}: {sorted(missing)} did not fire")

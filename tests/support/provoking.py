@@ -1,0 +1,137 @@
+"""A real fault for every alert: what must go wrong in a running system for it to fire."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+import asyncpg
+import httpx
+from aiokafka import AIOKafkaProducer
+
+from tests.support.databases import dsn_to
+from tests.support.traffic import Ask, send_by_kafka
+from tests.support.until import until
+from tests.support.watching import Stage
+
+Fault = Callable[[Stage], AbstractAsyncContextManager[None]]
+Again = Callable[[Stage], Awaitable[object]]
+
+
+@asynccontextmanager
+async def poisoned(stage: Stage) -> AsyncIterator[None]:
+    """A table refuses the rows of one key, so that its records fail for a reason of their own."""
+    await stage.system.rows(
+        "ALTER TABLE ingest.requests ADD CONSTRAINT no_poison CHECK (object_key <> 'poison') NOT VALID"
+    )
+    await _submit(stage, "poison")
+    yield
+    await stage.system.rows("ALTER TABLE ingest.requests DROP CONSTRAINT no_poison")
+
+
+@asynccontextmanager
+async def garbled(stage: Stage) -> AsyncIterator[None]:
+    """A producer writes what is no event."""
+    async with AIOKafkaProducer(bootstrap_servers=stage.system.kafka_bootstrap) as producer:
+        await producer.send_and_wait("requests", b"not an event", key=b"garbled")
+    yield
+
+
+@asynccontextmanager
+async def job_held(stage: Stage) -> AsyncIterator[None]:
+    """A job's time has come long ago, and a worker that hangs holds it."""
+    await stage.system.rows(
+        "UPDATE webhooks.jobs SET next_run_at = now() - interval '1 hour', locked_by = 'a worker that hangs',"
+        " locked_until = now() + interval '1 hour' WHERE name = 'sweep_webhooks'"
+    )
+    yield
+    await stage.system.rows("UPDATE webhooks.jobs SET locked_by = NULL, locked_until = NULL")
+
+
+@asynccontextmanager
+async def platform_fails(stage: Stage) -> AsyncIterator[None]:
+    """The platform answers every call with its own failure."""
+    url = f"{stage.system.sandbox_url}/_sandbox/faults"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        made = await client.post(url, json={"platform": "meta", "kind": "server_error"})
+        assert made.status_code == 201, made.text
+        yield
+        await client.delete(url)
+
+
+@asynccontextmanager
+async def deliveries_stuck(stage: Stage) -> AsyncIterator[None]:
+    """Somebody's transaction holds the table that deliveries are split into."""
+    async with _locked(stage, "webhooks.webhook_changes", "SHARE"):
+        await stage.push()
+        yield
+
+
+@asynccontextmanager
+async def platform_paused(stage: Stage) -> AsyncIterator[None]:
+    """An operator paused the platform and forgot it."""
+    await stage.operator.ask("batcher", "POST", "/v1/batches:pause", body={"platform": "meta"})
+    await stage.ask(3)
+
+    async def queued() -> bool:
+        found = await stage.system.rows("SELECT 1 FROM batching.calls WHERE status = 'pending' AND due_at < now()")
+        return bool(found)
+
+    await until(queued, "calls that are due")
+    yield
+    await stage.operator.ask("batcher", "POST", "/v1/batches:resume", body={"platform": "meta"})
+
+
+@asynccontextmanager
+async def relay_gone(stage: Stage) -> AsyncIterator[None]:
+    """The only relay of ingest is not there, and events wait for it."""
+    await stage.system.fleet.stop("ingest-relay")
+    await stage.ask(3)
+    yield
+
+
+@asynccontextmanager
+async def consumer_stuck(stage: Stage) -> AsyncIterator[None]:
+    """Somebody's transaction holds a table that the consumer writes to."""
+    async with _locked(stage, "ingest.requests", "ACCESS EXCLUSIVE"):
+        await _submit(stage, "behind a lock")
+        yield
+
+
+FAULTS: Final[tuple[tuple[Fault, frozenset[str]], ...]] = (
+    (poisoned, frozenset({"ParkedKeysGrowing"})),
+    (garbled, frozenset({"DeadLettersOpen"})),
+    (job_held, frozenset({"JobMissed"})),
+    (platform_fails, frozenset({"PlatformCallsFailing", "WebhooksRefused"})),
+    (deliveries_stuck, frozenset({"WebhooksUnprocessed"})),
+    (platform_paused, frozenset({"QueueOverdue"})),
+    (relay_gone, frozenset({"RelayStalled", "OutboxAgeHigh", "ServiceDown"})),
+    (consumer_stuck, frozenset({"ConsumerStalled", "ConsumerLagHigh"})),
+)
+"""In this order: each leaves working what the ones behind it need."""
+
+
+async def _knock(stage: Stage) -> None:
+    await stage.ask(2)
+    await stage.push(forged=True)
+
+
+MEANWHILE: Final[Mapping[Fault, Again]] = {platform_fails: _knock}
+"""What goes on until the alerts of a fault fire: those about rates need more than one call."""
+
+
+async def _submit(stage: Stage, object_key: str) -> None:
+    ask = Ask(f"provoked-{object_key}", object_key, stage.organization.objects[0], "kafka")
+    async with AIOKafkaProducer(bootstrap_servers=stage.system.kafka_bootstrap) as producer:
+        await send_by_kafka(producer, stage.organization, ask)
+
+
+@asynccontextmanager
+async def _locked(stage: Stage, table: str, mode: str) -> AsyncIterator[None]:
+    database = stage.system.database
+    connection = await asyncpg.connect(dsn_to(database.admin_dsn, database.name))
+    try:
+        async with connection.transaction():
+            await connection.execute(f"LOCK TABLE {table} IN {mode} MODE")
+            yield
+    finally:
+        await connection.close()
