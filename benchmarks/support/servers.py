@@ -31,6 +31,7 @@ class Servers:
     database: ServiceDatabase
     bootstrap: str
     postgres_version: str
+    stack: Stack
 
     @property
     def names(self) -> tuple[str, str]:
@@ -76,18 +77,18 @@ class Servers:
 
 
 @asynccontextmanager
-async def servers() -> AsyncIterator[Servers]:
-    """Start what the environment does not name, lend a freshly migrated database of ingest, and clean up."""
+async def servers(service: str = "ingest") -> AsyncIterator[Servers]:
+    """Start what the environment does not name, lend a freshly migrated database of the service, and clean up."""
     stack = Stack(FOLDER, heap_mb=1024)
     await stack.start(("postgres", "kafka"), report=lambda line: print(line, flush=True))
     addresses = stack.addresses()
     databases = Databases(addresses.postgres_admin_dsn)
     try:
-        database = ServiceDatabase("ingest", await databases.create("ingest"))
+        database = ServiceDatabase(service, await databases.create(service))
         connection = await asyncpg.connect(database.admin_dsn)
         version = str(await connection.fetchval("SHOW server_version"))
         await connection.close()
-        yield Servers(database, addresses.kafka_bootstrap, version)
+        yield Servers(database, addresses.kafka_bootstrap, version, stack)
     finally:
         await databases.close()
         await asyncio.to_thread(stack.delete)

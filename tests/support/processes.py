@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).parents[2]
 _READY_SECONDS = 60.0
@@ -102,6 +103,12 @@ class Watched:
             self._process.kill()
             await self._process.wait()
             raise ProcessFailed(f"{self.spec.name} did not drain\n{self.tail()}") from error
+
+    def used(self) -> psutil.Process:
+        """For what the process has used until now: memory, time of CPU."""
+        if self._process is None:
+            raise ProcessFailed(f"{self.spec.name} was never started")
+        return psutil.Process(self._process.pid)
 
     def tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
