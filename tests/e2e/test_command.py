@@ -103,7 +103,7 @@ async def _connect(operator: Operator) -> None:
 
 async def test_every_service_is_ready_and_nothing_piles_up(operator: Operator) -> None:
     rows = await operator.asks("status")
-    assert [row["ready"] for row in rows] == [True, True, True]
+    assert {row["service"]: row["ready"] for row in rows} == dict.fromkeys(SCHEMAS, True)
     assert {row["open_dead_letters"] for row in rows} == {0}
     await operator.until("outbox", holds=lambda states: all(state["pending_rows"] == 0 for state in states))
 
@@ -143,6 +143,25 @@ async def test_a_request_waits_while_the_batcher_is_paused_and_ends_after_a_flus
         assert (shown["status"], shown["result"]) == ("completed", {"id": operator.object_id})
     listed = await operator.asks("requests", "list", "--status", "completed")
     assert {first, second} <= {row["request_id"] for row in listed}
+
+
+async def test_from_any_id_it_is_seen_what_caused_what(operator: Operator) -> None:
+    key = ("--idempotency-key", "traced", "--object-key", "traced", "--max-wait", "0")
+    request_id = (await operator.asks(*operator.reading, *key))["request_id"]
+    await operator.asks("requests", "show", request_id, "--wait", "60")
+    found = await operator.until("trace", "show", request_id, holds=lambda found: len(found["steps"]) >= 5)
+    steps = {step["kind"]: step for step in found["steps"]}
+    assert [steps[kind]["depth"] for kind in ("request", "event", "ask", "call", "ending")] == [0, 1, 2, 3, 4]
+    assert steps["ending"]["what"] == "api_request completed"
+    whole = {(step["kind"], step["id"]) for step in found["steps"]}
+    for other in ("traced", steps["event"]["id"], steps["call"]["id"]):
+        also = await operator.asks("trace", "show", other)
+        assert {(step["kind"], step["id"]) for step in also["steps"]} >= whole, other
+    shown = (await operator.does("trace", "show", request_id)).stdout
+    assert "└ call completed" in shown
+    known = await operator.asks("trace", "show", operator.connection_id)
+    assert {step["service"] for step in known["steps"]} == set(SCHEMAS)
+    assert "no service knows" in (await operator.does("trace", "show", "lost", exit_code=1)).stderr
 
 
 async def test_a_refused_request_says_what_where_and_how_to_mend_it(operator: Operator) -> None:
