@@ -1,12 +1,8 @@
 """Composition root: settings -> pools, platforms, keys -> handlers, API and parts; nothing else builds things."""
 
-import os
-import socket
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
-from typing import Literal
-from uuid import uuid4
 
 from libs.http.client import new_client
 from libs.jobs import Scheduler
@@ -14,12 +10,12 @@ from libs.messaging.consumer import Consumer
 from libs.messaging.relay import Relay
 from libs.messaging.settings import KafkaSettings
 from libs.platforms.registry import PlatformSettings, build_platforms
-from libs.postgres import Database
 from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
 from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
 from libs.runtime.measuring import measure_tables
+from libs.runtime.opening import name_process, open_databases, open_service
 from libs.runtime.service import Part, ServiceApp, hide_settings
 from libs.runtime.trace import trace_router
 from libs.security.sealing import KeyRing
@@ -39,20 +35,14 @@ async def build() -> ServiceApp:
     hide_settings(kafka)
     for secret in platform_settings.secrets:
         register_secret(secret)
-    opened = AsyncExitStack()  # closed by the frame, or here when something could not be opened
-    try:
-        return await _build(opened, settings, kafka, platform_settings)
-    except BaseException:
-        await opened.aclose()
-        raise
+    return await open_service(partial(_build, settings, kafka, platform_settings))
 
 
 async def _build(
-    opened: AsyncExitStack, settings: AssetSyncSettings, kafka: KafkaSettings, platform_settings: PlatformSettings
+    settings: AssetSyncSettings, kafka: KafkaSettings, platform_settings: PlatformSettings, opened: AsyncExitStack
 ) -> ServiceApp:
     ring = KeyRing.from_file(settings.kek_file)
-    database = await _database(opened, settings, "worker")
-    api_database = await _database(opened, settings, "api")
+    database, api_database = await open_databases(opened, settings, SERVICE)
     http = new_client(allowed_base_urls=platform_settings.base_urls)
     opened.push_async_callback(http.aclose)
     expiring = timedelta(days=settings.expiring_days)
@@ -67,7 +57,7 @@ async def _build(
     )
     consumer = Consumer(service=SERVICE, database=database, kafka=kafka, routes=routes())
     relay = Relay(worker_dsn=settings.worker_dsn.get_secret_value(), kafka=kafka, service=SERVICE)
-    owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    owner = name_process(SERVICE)
     scheduler = Scheduler(database, jobs(deps), owner)
     health = service_health(SERVICE, database, api_database, consumer, relay)
     admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(), reannounce=REANNOUNCE)
@@ -87,15 +77,3 @@ async def _build(
         Part("relay", relay.run),
     ]
     return ServiceApp(name=SERVICE, settings=settings, health=health, app=app, parts=parts, close=opened.aclose)
-
-
-async def _database(opened: AsyncExitStack, settings: AssetSyncSettings, role: Literal["worker", "api"]) -> Database:
-    dsn = settings.worker_dsn if role == "worker" else settings.api_dsn
-    database = await Database.connect(
-        dsn.get_secret_value(),
-        role=role,
-        max_size=settings.pool_max_size,
-        application_name=SERVICE,
-    )
-    opened.push_async_callback(database.close)
-    return database

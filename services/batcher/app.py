@@ -1,13 +1,9 @@
 """Composition root: settings -> pools, platforms, limiter, keys -> handlers and parts; nothing else builds things."""
 
 import asyncio
-import os
-import socket
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Literal
-from uuid import uuid4
 
 from libs.http.client import new_client
 from libs.jobs import Scheduler
@@ -15,13 +11,13 @@ from libs.messaging.consumer import Consumer
 from libs.messaging.relay import Relay
 from libs.messaging.settings import KafkaSettings
 from libs.platforms.registry import PlatformSettings, build_platforms
-from libs.postgres import Database
 from libs.quota.limiter import Limiter
 from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
 from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
 from libs.runtime.measuring import measure_tables
+from libs.runtime.opening import name_process, open_databases, open_service
 from libs.runtime.service import Part, ServiceApp, hide_settings
 from libs.runtime.trace import trace_router
 from libs.security.sealing import KeyRing
@@ -45,27 +41,21 @@ async def build() -> ServiceApp:
     hide_settings(kafka)
     for secret in platform_settings.secrets:
         register_secret(secret)
-    opened = AsyncExitStack()  # closed by the frame, or here when something could not be opened
-    try:
-        return await _build(opened, settings, kafka, platform_settings)
-    except BaseException:
-        await opened.aclose()
-        raise
+    return await open_service(partial(_build, settings, kafka, platform_settings))
 
 
 async def _build(
-    opened: AsyncExitStack, settings: BatcherSettings, kafka: KafkaSettings, platform_settings: PlatformSettings
+    settings: BatcherSettings, kafka: KafkaSettings, platform_settings: PlatformSettings, opened: AsyncExitStack
 ) -> ServiceApp:
     ring = KeyRing.from_file(settings.kek_file)
-    database = await _database(opened, settings, "worker")
-    api_database = await _database(opened, settings, "api")
+    database, api_database = await open_databases(opened, settings, SERVICE)
     http = new_client(allowed_base_urls=platform_settings.base_urls)
     opened.push_async_callback(http.aclose)
     limiter = Limiter(settings.valkey_url)
     opened.push_async_callback(limiter.close)
     platforms = build_platforms(http, platform_settings)
     enabled = _enabled(settings)
-    owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    owner = name_process(SERVICE)
     deps = Deps(
         database=database,
         platforms=platforms,
@@ -122,18 +112,6 @@ async def _work(deps: Deps, workers: int, stop: asyncio.Event) -> None:
             # A round that finds nothing is some index probes; an urgent read waits for the next one, of any worker.
             worker = Worker(f"calls-{number}", partial(on_due_calls, deps), idle_max_seconds=0.1)
             group.create_task(worker.run(stop))
-
-
-async def _database(opened: AsyncExitStack, settings: BatcherSettings, role: Literal["worker", "api"]) -> Database:
-    dsn = settings.worker_dsn if role == "worker" else settings.api_dsn
-    database = await Database.connect(
-        dsn.get_secret_value(),
-        role=role,
-        max_size=settings.pool_max_size,
-        application_name=SERVICE,
-    )
-    opened.push_async_callback(database.close)
-    return database
 
 
 def _enabled(settings: BatcherSettings) -> Sequence[PlatformName]:

@@ -1,23 +1,20 @@
 """Composition root: builds everything that ingest runs with, and starts nothing."""
 
-import asyncio
-import os
-import socket
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
-from uuid import uuid4
 
 from libs.jobs.scheduler import Scheduler
 from libs.messaging.consumer import Consumer
 from libs.messaging.relay import Relay
 from libs.messaging.settings import KafkaSettings
 from libs.platforms.registry import PlatformSettings, build_platforms
-from libs.postgres import Database
 from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
 from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
 from libs.runtime.measuring import measure_tables
+from libs.runtime.opening import name_process, open_databases, open_service
 from libs.runtime.service import Part, ServiceApp, hide_settings
 from libs.runtime.trace import trace_router
 from libs.telemetry.redaction import register_secret
@@ -35,20 +32,20 @@ async def build() -> ServiceApp:
     hide_settings(kafka)
     for secret in platform_settings.secrets:
         register_secret(secret)
-    worker_dsn = settings.worker_dsn.get_secret_value()
-    worker = await Database.connect(
-        worker_dsn, role="worker", max_size=settings.pool_max_size, application_name="ingest worker"
-    )
-    api = await Database.connect(
-        settings.api_dsn.get_secret_value(), role="api", max_size=settings.pool_max_size, application_name="ingest api"
-    )
+    return await open_service(partial(_build, settings, kafka, platform_settings))
+
+
+async def _build(
+    settings: IngestSettings, kafka: KafkaSettings, platform_settings: PlatformSettings, opened: AsyncExitStack
+) -> ServiceApp:
+    worker, api = await open_databases(opened, settings, NAME)
     # Only `batching.plan` is asked of the platforms here, which calls nobody.
     platforms = build_platforms(None, platform_settings)
     deps = Deps(platforms, settings.result_limit_bytes, settings.request_keep_days, settings.webhook_keep_days)
     service_routes = routes(deps)
     consumer = Consumer(service=NAME, database=worker, kafka=kafka, routes=service_routes, group_id=NAME)
-    relay = Relay(worker_dsn=worker_dsn, kafka=kafka, service=NAME)
-    scheduler = Scheduler(worker, jobs(deps), f"{NAME}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}")
+    relay = Relay(worker_dsn=settings.worker_dsn.get_secret_value(), kafka=kafka, service=NAME)
+    scheduler = Scheduler(worker, jobs(deps), name_process(NAME))
     authenticator = Authenticator(worker)
     health = service_health(NAME, worker, api, consumer, relay)
     app = create_app(
@@ -63,9 +60,6 @@ async def build() -> ServiceApp:
         max_body_bytes=settings.max_body_bytes,
     )
 
-    async def close() -> None:
-        await asyncio.gather(worker.close(), api.close())
-
     return ServiceApp(
         name=NAME,
         settings=settings,
@@ -77,5 +71,5 @@ async def build() -> ServiceApp:
             Part("jobs", scheduler.run),
             Part("jobs", partial(measure_tables, worker, scheduler.job_names)),
         ],
-        close=close,
+        close=opened.aclose,
     )

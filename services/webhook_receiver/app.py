@@ -1,25 +1,21 @@
 """Composition root: settings -> pools, keys -> handlers, API and parts; nothing else builds things."""
 
 import asyncio
-import os
-import socket
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Literal
-from uuid import uuid4
 
 from libs.jobs import Scheduler
 from libs.messaging.consumer import Consumer
 from libs.messaging.relay import Relay
 from libs.messaging.settings import KafkaSettings
 from libs.platforms.registry import PlatformSettings, build_platforms
-from libs.postgres import Database
 from libs.postgres.group_commit import GroupCommit
 from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
 from libs.runtime.checks import service_health
 from libs.runtime.http import create_app
 from libs.runtime.measuring import measure_tables
+from libs.runtime.opening import name_process, open_databases, open_service
 from libs.runtime.service import Part, ServiceApp, hide_settings
 from libs.runtime.trace import trace_router
 from libs.security.sealing import KeyRing
@@ -54,27 +50,21 @@ async def build() -> ServiceApp:
     hide_settings(kafka)
     for secret in (*platform_settings.secrets, *settings.verify_tokens_by_app.values()):
         register_secret(secret)
-    opened = AsyncExitStack()  # closed by the frame, or here when something could not be opened
-    try:
-        return await _build(opened, settings, kafka, platform_settings)
-    except BaseException:
-        await opened.aclose()
-        raise
+    return await open_service(partial(_build, settings, kafka, platform_settings))
 
 
 async def _build(
-    opened: AsyncExitStack, settings: WebhookReceiverSettings, kafka: KafkaSettings, platform_settings: PlatformSettings
+    settings: WebhookReceiverSettings, kafka: KafkaSettings, platform_settings: PlatformSettings, opened: AsyncExitStack
 ) -> ServiceApp:
     ring = KeyRing.from_file(settings.kek_file)
-    database = await _database(opened, settings, "worker")
-    api_database = await _database(opened, settings, "api")
+    database, api_database = await open_databases(opened, settings, SERVICE)
     await make_months(database)
     platforms = build_platforms(None, platform_settings)  # what a webhook needs of a platform does no I/O
     directory = AppDirectory(
         ring, platforms, secrets=platform_settings.app_secrets, verify_tokens=settings.verify_tokens_by_app
     )
     await refresh_apps(directory, database)
-    owner = f"{SERVICE}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    owner = name_process(SERVICE)
     deps = Deps(
         database=database,
         platforms=platforms,
@@ -129,17 +119,3 @@ async def _work(deps: Deps, worker: Worker, stop: asyncio.Event) -> None:
     """Process deliveries until told to stop."""
     await worker.run(stop)
     await give_shards_back(deps)
-
-
-async def _database(
-    opened: AsyncExitStack, settings: WebhookReceiverSettings, role: Literal["worker", "api"]
-) -> Database:
-    dsn = settings.worker_dsn if role == "worker" else settings.api_dsn
-    database = await Database.connect(
-        dsn.get_secret_value(),
-        role=role,
-        max_size=settings.pool_max_size,
-        application_name=SERVICE,
-    )
-    opened.push_async_callback(database.close)
-    return database
