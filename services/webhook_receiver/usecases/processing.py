@@ -32,7 +32,8 @@ from services.webhook_receiver.models import (
 )
 from services.webhook_receiver.store import changes, connections, deliveries
 
-MAX_ROWS: Final = 200
+MAX_ROWS: Final = 100
+"""Deliveries of one round: making their events holds up the loop for some ten milliseconds, and the edge with it."""
 MAX_BYTES: Final = 8_388_608
 """Bodies of one round; a single larger one is taken alone."""
 RETRY_BASE_SECONDS: Final = 2.0
