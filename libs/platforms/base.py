@@ -156,6 +156,20 @@ class Webhooks(Protocol):
         """Give every change of a delivery in its order; the same body gives the same changes. Raises UnknownShape."""
 
 
+class WebhookDrill(Protocol):
+    """Deliveries as the platform would make them: for drills of an installation. No I/O in any of it."""
+
+    @property
+    def samples(self) -> Mapping[str, str]:
+        """Names of samples, each with the type of the account that it tells of."""
+
+    def sample(self, name: str, account_id: str | None = None) -> bytes:
+        """Give the body of a delivery that tells of something new. Raises KeyError for a name that is none."""
+
+    def sign(self, body: bytes, secret: bytes) -> Headers:
+        """Give the headers with which the platform would deliver the body."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccountType:
     """A kind of account that a connection can name."""
@@ -176,3 +190,4 @@ class Platform:
     batching: Batching | None = None
     tokens: Tokens | None = None
     webhooks: Webhooks | None = None
+    webhook_drill: WebhookDrill | None = None

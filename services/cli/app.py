@@ -30,6 +30,7 @@ from services.cli import (
     status,
     topics,
     trace,
+    webhooks,
 )
 from services.cli.bus import Bus
 from services.cli.errors import AskedWrongly, Failed
@@ -98,6 +99,7 @@ def create_app() -> typer.Typer:
         "jobs": jobs,
         "secrets": secrets,
         "trace": trace,
+        "webhooks": webhooks,
     }
     for name, noun in nouns.items():
         app.add_typer(noun.commands, name=name)

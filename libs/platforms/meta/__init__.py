@@ -22,6 +22,7 @@ from libs.platforms.meta.client import GraphClient
 from libs.platforms.meta.settings import MetaSettings
 from libs.platforms.meta.tokens import MetaTokens
 from libs.platforms.meta.webhooks import ACCOUNT_TYPES, MetaWebhooks
+from libs.platforms.meta.webhooks.drill import MetaDrill
 from libs.vocabulary import PlatformName
 
 
@@ -35,4 +36,5 @@ def build_platform(http: httpx.AsyncClient | None, settings: MetaSettings) -> Pl
         batching=MetaBatching(client),
         tokens=MetaTokens(client),
         webhooks=MetaWebhooks(),
+        webhook_drill=MetaDrill(),
     )

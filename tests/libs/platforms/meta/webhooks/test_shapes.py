@@ -12,6 +12,9 @@ from libs.platforms.meta.webhooks.shapes import MAX_CHANGES
 from tests.support.meta_recorded import Recorded, recorded
 
 
+NO_MOMENTS: list[Any] = [0, -1, 2**62, 1e300, True, None, "", "soon", [], {}, "9" * 17, "٣"]
+
+
 def page(*values: Any, field: str = "feed", time: int = 1520544816) -> bytes:
     changes = [{"field": field, "value": value} for value in values]
     return json.dumps({"object": "page", "entry": [{"id": "1", "time": time, "changes": changes}]}).encode()
@@ -217,7 +220,7 @@ def test_the_place_of_a_fault_is_named() -> None:
         ("2024-08-07T10:33:16", None),
         ("9999-12-31T23:59:59-23:59", None),
         ("0001-01-01T00:00:00+23:59", None),
-        *((nothing, None) for nothing in (0, -1, 2**62, 1e300, True, None, "", "soon", [], {}, "9" * 17, "٣")),
+        *((nothing, None) for nothing in NO_MOMENTS),
     ],
 )
 def test_moments_are_read_in_each_of_metas_ways(written: Any, expected: str | None) -> None:
