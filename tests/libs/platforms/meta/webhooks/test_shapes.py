@@ -11,7 +11,6 @@ from libs.platforms.meta.webhooks.payload import MAX_DEPTH, MAX_VALUE_BYTES
 from libs.platforms.meta.webhooks.shapes import MAX_CHANGES
 from tests.support.meta_recorded import Recorded, recorded
 
-
 NO_MOMENTS: list[Any] = [0, -1, 2**62, 1e300, True, None, "", "soon", [], {}, "9" * 17, "٣"]
 
 
