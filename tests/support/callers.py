@@ -4,15 +4,25 @@ Each history is in lanes: what belongs to one key is sent in order, the next onl
 """
 
 import asyncio
+import hashlib
+import hmac
+import json
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from aiokafka import AIOKafkaProducer
 
 from tests.support.traffic import Ask, Client, Organization, send_by_http, send_by_kafka
+
+_ANSWER_SECONDS = 150.0
+_PAUSE_SECONDS = 0.1
+_TIMEOUT_SECONDS = 10.0
+_FORGED = 10_000_000
 
 
 @dataclass(slots=True)
@@ -70,6 +80,108 @@ class Requests:
                 self.answered.setdefault(ask.idempotency_key, set()).add(answer["request_id"])
             else:
                 await send_by_kafka(producer, organization, ask)
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One POST of a platform's, and what it was answered each time it was sent."""
+
+    account: str
+    numbers: tuple[int, ...]
+    """Its changes, counted per account."""
+    body: bytes
+    answers: list[str] = field(default_factory=list)
+    """A status, or the name of what went wrong."""
+
+
+@dataclass(slots=True)
+class Webhooks:
+    """Meta's side: signed deliveries, repeated until they are answered 200, some of them once more after it."""
+
+    accounts: Sequence[str]
+    count: int
+    seed: int
+    app: str
+    secret: str
+    sent: list[Delivery] = field(default_factory=list)
+    forged: list[Delivery] = field(default_factory=list)
+    """With a wrong signature, each sent once."""
+
+    async def run(self, url: str, seconds: float) -> None:
+        """Send everything, spread over the time, each account in order; return when all of it is answered."""
+        limits = httpx.Limits(max_connections=len(self.accounts), max_keepalive_connections=len(self.accounts))
+        async with (
+            httpx.AsyncClient(base_url=url, trust_env=False, timeout=_TIMEOUT_SECONDS, limits=limits) as http,
+            asyncio.TaskGroup() as lanes,
+        ):
+            for number, account in enumerate(self.accounts):
+                share = len(range(number, self.count, len(self.accounts)))
+                lanes.create_task(self._lane(http, account, share, random.Random(f"{self.seed}-{account}"), seconds))
+
+    async def _lane(
+        self, http: httpx.AsyncClient, account: str, share: int, generator: random.Random, seconds: float
+    ) -> None:
+        began = time.monotonic()
+        done: list[Delivery] = []
+        changes = 0
+        for number in range(share):
+            await asyncio.sleep(max(0.0, began + seconds * (number + generator.random()) / share - time.monotonic()))
+            numbers = tuple(range(changes, changes + generator.randint(1, 3)))
+            changes += len(numbers)
+            delivery = Delivery(account, numbers, _payload(account, numbers, self.seed))
+            self.sent.append(delivery)
+            await self._deliver(http, delivery)
+            done.append(delivery)
+            if generator.random() < 0.1:
+                await self._deliver(http, generator.choice(done[-5:]))
+            if generator.random() < 0.05:
+                forged = Delivery(account, (_FORGED + number,), _payload(account, (_FORGED + number,), self.seed))
+                self.forged.append(forged)
+                await self._post(http, forged, self.secret[::-1])
+
+    async def _deliver(self, http: httpx.AsyncClient, delivery: Delivery) -> None:
+        """Send until it is answered 200, as Meta does (only sooner)."""
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while await self._post(http, delivery, self.secret) != "200":
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{delivery.account} {delivery.numbers}: {Counter(delivery.answers)}")
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _post(self, http: httpx.AsyncClient, delivery: Delivery, secret: str) -> str:
+        signature = hmac.new(secret.encode(), delivery.body, hashlib.sha256).hexdigest()
+        headers = {"X-Hub-Signature-256": f"sha256={signature}", "Content-Type": "application/json"}
+        try:
+            answer = await http.post(f"/webhooks/meta/{self.app}", content=delivery.body, headers=headers)
+        except httpx.HTTPError as error:
+            delivery.answers.append(type(error).__name__)
+        else:
+            delivery.answers.append(str(answer.status_code))
+        return delivery.answers[-1]
+
+    def answers(self) -> Counter[str]:
+        """How often each answer was given."""
+        return Counter(answer for delivery in self.sent for answer in delivery.answers)
+
+
+def _payload(account: str, numbers: Sequence[int], seed: int) -> bytes:
+    changes = [
+        {
+            "field": "feed",
+            "value": {
+                "item": "comment",
+                "verb": "add",
+                "post_id": f"{account}_1",
+                "comment_id": f"{account}_{seed}{number:08d}",
+                "created_time": 1_760_000_000 + number,
+                "from": {"id": "77", "name": "Somebody"},
+                "message": str(number),
+            },
+        }
+        for number in numbers
+    ]
+    return json.dumps(
+        {"object": "page", "entry": [{"id": account, "time": 1_760_000_000, "changes": changes}]}
+    ).encode()
 
 
 @dataclass(slots=True)

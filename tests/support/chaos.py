@@ -15,7 +15,7 @@ from tests.support.processes import Fleet
 from tests.support.proxy import Proxy
 
 T = TypeVar("T")
-Kind = Literal["kill", "freeze", "kill server", "kill leader", "cut", "black hole"]
+Kind = Literal["kill", "freeze", "kill server", "freeze server", "kill leader", "cut", "black hole"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,6 +43,8 @@ class Menu:
     freezes: Sequence[tuple[str, float]]
     """Processes, and how long a lease of theirs lasts: they stand still for longer."""
     servers: Sequence[str]
+    frozen_servers: Sequence[tuple[str, float]] = ()
+    """Servers, and how long their clients wait for an answer: they stand still for longer."""
     leaders: Sequence[str] = ()
     cuts: Sequence[str] = ()
     black_holes: Sequence[str] = ()
@@ -56,6 +58,9 @@ def make_plan(menu: Menu, seed: int, *, seconds: float, rounds: int = 1) -> list
         made += [_maker(generator, "kill", name) for name in menu.kills]
         made += [_maker(generator, "freeze", name, (1.2 * lease, 1.6 * lease)) for name, lease in menu.freezes]
         made += [_maker(generator, "kill server", name, (0.2, 3.0)) for name in menu.servers]
+        made += [
+            _maker(generator, "freeze server", name, (1.1 * wait, 1.5 * wait)) for name, wait in menu.frozen_servers
+        ]
         made += [_maker(generator, "kill leader", place, (0.2, 3.0)) for place in menu.leaders]
         made += [_maker(generator, "cut", name, (0.5, 5.0)) for name in menu.cuts]
         made += [_maker(generator, "black hole", name, (2.0, 8.0)) for name in menu.black_holes]
@@ -105,6 +110,10 @@ class Nemesis:
                     self.fleet[target].freeze()
                     await asyncio.sleep(fault.seconds)
                     self.fleet[target].thaw()
+                case "freeze server":
+                    self.cluster.freeze(target)
+                    await asyncio.sleep(fault.seconds)
+                    self.cluster.thaw(target)
                 case "kill server" | "kill leader":
                     await self.cluster.kill(target)
                     await asyncio.sleep(fault.seconds)

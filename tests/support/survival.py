@@ -1,14 +1,15 @@
 """What must hold after the faults, asked of every side: the callers' histories, the tables, the topics, the sandbox."""
 
-from collections import Counter
-from collections.abc import Sequence
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 
 from libs.events.topics import TOPICS
 from libs.postgres.schemas import SCHEMAS
-from tests.support.callers import Connections, Requests
+from tests.support.callers import Connections, Delivery, Requests, Webhooks
 from tests.support.system import System
 from tests.support.topic_history import (
     Published,
@@ -36,6 +37,8 @@ async def what_is_left(system: System) -> list[str]:
             left += [f"{schema}: the lease of {what} is overdue: {row['name']}" for row in rows]
     left += await _some(system, "ingest.requests", "status = 'accepted'", "was accepted and has not ended")
     left += await _some(system, "batching.calls", "status IN ('pending', 'processing')", "has not ended")
+    left += await _some(system, "webhooks.webhook_events", "status IN ('received', 'processing')", "is not processed")
+    left += await _some(system, "webhooks.webhook_events", "next_attempt_at IS NOT NULL", "is to be tried again")
     return left or await consumers_behind(system.kafka_bootstrap)
 
 
@@ -98,6 +101,60 @@ async def check_batcher(system: System, requests: Requests) -> str:
     return f"{sum(read.values())} reads for {len(requests.asked)} asks of {len(wanted)} objects"
 
 
+async def check_webhooks(
+    system: System, senders: Sequence[Webhooks], owners: Mapping[str, Sequence[str]], published: Sequence[Published]
+) -> None:
+    """Every answered delivery is stored and every change of it published once to each organization it belongs to.
+
+    `owners`: account -> organizations.
+    """
+    sent = [delivery for sender in senders for delivery in sender.sent]
+    forged = [delivery for sender in senders for delivery in sender.forged]
+    assert {answer for delivery in sent for answer in delivery.answers if answer.isdigit()} <= {"200", "503"}
+    assert {answer for delivery in forged for answer in delivery.answers if answer.isdigit()} <= {"401", "503"}
+    await _check_deliveries(system, sent, owners)
+
+    wanted = {(org, one.account, number) for one in sent for org in owners[one.account] for number in one.numbers}
+    received = [record for record in published if record.type == "webhook.received.v1"]
+    assert Counter(map(_change_of, received)) == Counter(dict.fromkeys(wanted, 1))
+    for record in received:
+        org_id, account, _ = _change_of(record)
+        assert (record.key, record.org_id) == (f"{org_id}/meta/page:{account}", org_id)
+    assert out_of_order(received, lambda r: r.key, lambda r: _change_of(r)[2]) == []
+    kept = await system.rows(
+        "SELECT org_id::text AS org_id, account_id, (value ->> 'message')::bigint AS number FROM ingest.webhooks"
+    )
+    assert Counter((row["org_id"], row["account_id"], row["number"]) for row in kept) == Counter(
+        dict.fromkeys(wanted, 1)
+    )
+
+
+async def _check_deliveries(system: System, sent: Sequence[Delivery], owners: Mapping[str, Sequence[str]]) -> None:
+    """Each answer 200 stands for a row, each row for a time that it was sent."""
+    rows = await system.rows(
+        "SELECT encode(body_hash, 'hex') AS hash, status, count(*) AS count"
+        " FROM webhooks.webhook_events WHERE signature_valid GROUP BY 1, 2"
+    )
+    stored: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        stored[row["hash"]][row["status"]] += row["count"]
+    hashes = {hashlib.sha256(delivery.body).hexdigest(): delivery for delivery in sent}
+    assert set(stored) == set(hashes)
+    for known, delivery in hashes.items():
+        statuses = stored[known]
+        assert delivery.answers.count("200") <= statuses.total() <= len(delivery.answers), delivery
+        if owners[delivery.account]:
+            assert statuses["processed"] == 1, (delivery, statuses)
+            assert set(statuses) <= {"processed", "duplicate"}, (delivery, statuses)
+        else:
+            assert set(statuses) == {"ignored"}, (delivery, statuses)
+
+
+def _change_of(record: Published) -> tuple[str, str, int]:
+    body = record.body
+    return body["org_id"], body["account"]["id"], int(body["value"]["message"])
+
+
 async def check_connections(system: System, connections: Connections, published: Sequence[Published]) -> None:
     """Every connection that was made is there once, and everybody who follows it has its newest state."""
     rows = await system.rows("SELECT id::text, org_id::text, status, version FROM assets.connections")
@@ -109,7 +166,7 @@ async def check_connections(system: System, connections: Connections, published:
     assert {key.rpartition("/")[2]: record.version for key, record in newest.items()} == {
         key: row["version"] for key, row in known.items()
     }
-    for schema in ("ingest", "batching"):
+    for schema in ("ingest", "batching", "webhooks"):
         projected = await system.rows(f"SELECT connection_id::text, status FROM {schema}.connections")
         assert {row["connection_id"]: row["status"] for row in projected} == {
             key: row["status"] for key, row in known.items()
@@ -119,7 +176,7 @@ async def check_connections(system: System, connections: Connections, published:
 async def check_that_nothing_is_set_aside(system: System) -> None:
     """No dead letter, nothing parked, no key that Kafka refuses."""
     for schema in SCHEMAS.values():
-        for table in ("dead_letters", "outbox_blocked_keys"):
+        for table in ("dead_letters", "parked_keys", "parked", "outbox_blocked_keys"):
             assert await system.rows(f"SELECT * FROM {schema}.{table}") == [], f"{schema}.{table}"
 
 

@@ -8,6 +8,7 @@ _MENU = Menu(
     kills=["a-http", "a-relay"],
     freezes=[("a-workers", 10.0)],
     servers=["postgres"],
+    frozen_servers=[("kafka", 10.0)],
     leaders=["requests/0"],
     cuts=["a~postgres"],
     black_holes=["services~kafka"],
@@ -23,13 +24,15 @@ def test_a_seed_gives_the_same_plan_again_and_another_seed_another() -> None:
 def test_everything_on_the_menu_comes_once_per_round_within_the_time() -> None:
     plan = make_plan(_MENU, 7, seconds=60, rounds=3)
     assert set(Counter((fault.kind, fault.target) for fault in plan).values()) == {3}
-    assert len(plan) == 3 * 7
+    assert len(plan) == 3 * 8
     assert plan == sorted(plan)
     assert 0 <= plan[0].at_seconds <= plan[-1].at_seconds <= 60
 
 
-def test_what_holds_a_lease_stands_still_for_longer_than_it_lasts() -> None:
-    frozen = [fault for seed in range(50) for fault in make_plan(_MENU, seed, seconds=60) if fault.kind == "freeze"]
+def test_what_stands_still_does_so_for_longer_than_others_wait_for_it() -> None:
+    plans = [make_plan(_MENU, seed, seconds=60) for seed in range(50)]
+    frozen = [fault for plan in plans for fault in plan if fault.kind in ("freeze", "freeze server")]
+    assert len(frozen) == 2 * len(plans)
     assert min(fault.seconds for fault in frozen) > 10.0
 
 
