@@ -91,6 +91,9 @@ async def on_due_deliveries(deps: Deps) -> int:
     epochs = await _hold(deps)
     if not epochs:
         return 0
+    async with deps.database.acquire() as conn:
+        if not await processing.is_due(conn, epochs):
+            return 0
     try:
         async with deps.database.transaction() as conn:
             await deps.shards.fence(conn, epochs)

@@ -34,6 +34,11 @@ class _WatchedDatabase:
         self._step = step
 
     @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        async with self._database.acquire() as conn:
+            yield cast("Connection", _WatchedConnection(conn, self._step))
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         await self._step("BEGIN")
         async with self._database.transaction() as conn:

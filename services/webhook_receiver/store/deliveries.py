@@ -12,6 +12,20 @@ from services.webhook_receiver.models import Delivery, Due, Ending
 # Ids are unique, so the times only tell which months to look at.
 _MINE: Final = "event.id = ANY($1::uuid[]) AND event.received_at BETWEEN $2 AND $3"
 
+IS_DUE: Final = """
+SELECT EXISTS (SELECT FROM webhook_events WHERE shard = ANY($1::smallint[]) AND status IN ('received', 'processing'))
+    OR EXISTS (
+        SELECT FROM webhook_events
+        WHERE shard = ANY($1::smallint[]) AND status = 'failed' AND next_attempt_at <= statement_timestamp()
+    )
+"""
+
+
+async def is_due(conn: Connection, shards: Sequence[int]) -> bool:
+    """Tell whether anything of these shards waits to be claimed."""
+    return bool(await conn.fetchval(IS_DUE, shards))
+
+
 FIND_DUE: Final = """
 SELECT open.id, open.received_at, open.shard, open.seq, open.status, open.attempts, open.max_attempts, open.body_bytes,
     open.locked_by

@@ -6,7 +6,7 @@ runs out of attempts. Whatever was claimed and did not end is claimed again befo
 so that a killer takes nobody with it. Keys, events and endings share one transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -52,6 +52,11 @@ class CannotProcess(Exception):  # noqa: N818  reads as the fact it reports
     def __init__(self, reason: str, words: str) -> None:
         super().__init__(words)
         self.reason = reason
+
+
+async def is_due(conn: Connection, shards: Iterable[int]) -> bool:
+    """Tell whether there is work; an idle process asks this all the time, so it takes no lock and writes nothing."""
+    return await deliveries.is_due(conn, list(shards))
 
 
 async def claim(conn: Connection, epochs: Mapping[int, int], owner: str, *, turn: int) -> Claimed:

@@ -107,6 +107,7 @@ ALL = (ID, UUID(int=(1 << 128) - 1), None, None, None, None)
 @pytest.mark.parametrize(
     ("name", "query", "arguments"),
     [
+        ("is_due", deliveries.IS_DUE, ([0, 1, 2, 3, 4, 5, 6, 7],)),
         ("find_due", deliveries.FIND_DUE, ([0, 1, 2, 3, 4, 5, 6, 7], 200)),
         ("claim", deliveries.CLAIM, ([ID] * 200, NOW, NOW, "me", [0], [1])),
         ("finish", deliveries.FINISH, ([ID] * 200, NOW, NOW, ["processed"] * 200, [None] * 200, [False] * 200)),
