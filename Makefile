@@ -61,9 +61,10 @@ tools: install ## put the distribution's Prometheus into .local/tools (Debian or
 test-watch: install ## dashboards and alerts on a live Prometheus: of `make tools`, or at PROMETHEUS_URL
 	$(BIN)/python -m pytest -q -m watch $(ARGS)
 
-soak: install ## the survival test with 5,000 requests and 5,000 webhooks, on one broker and on three; SURVIVAL_SEED replays it
+soak: install ## the survival test with 5,000 requests and 5,000 webhooks, on one broker and on three (SURVIVAL_SEED replays it); then the memory of the receiver over 1,000,000 webhooks
 	SURVIVAL_REQUESTS=$${SURVIVAL_REQUESTS:-5000} SURVIVAL_WEBHOOKS=$${SURVIVAL_WEBHOOKS:-5000} \
 	  $(BIN)/python -m pytest -m e2e -s tests/e2e/test_survival.py $(ARGS)
+	$(BIN)/python -m benchmarks.webhook_flow $${SOAK_WEBHOOKS:-1000000}
 
 bench: install ## every benchmark, as ratios from one run
 	@$(BIN)/python -m benchmarks
