@@ -12,7 +12,7 @@ from libs.platforms.registry import PlatformSettings, build_platforms
 from libs.postgres.group_commit import GroupCommit
 from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
-from libs.runtime.checks import service_health
+from libs.runtime.checks import WORKER_AGE_LIMIT_SECONDS, service_health
 from libs.runtime.http import create_app
 from libs.runtime.measuring import measure_tables
 from libs.runtime.opening import name_process, open_databases, open_service
@@ -74,11 +74,19 @@ async def _build(
         retention_days=settings.retention_days,
     )
     # A process that does not get the deliveries itself learns of them by looking.
-    worker = Worker("deliveries", partial(on_due_deliveries, deps), idle_max_seconds=0.1)
+    worker = Worker(
+        "deliveries",
+        partial(on_due_deliveries, deps),
+        idle_max_seconds=0.1,
+        failure_base_seconds=0.2,
+        failure_cap_seconds=3.0,  # after an outage everything waits for this one loop
+    )
     consumer = Consumer(service=SERVICE, database=database, kafka=kafka, routes=routes())
     relay = Relay(worker_dsn=settings.worker_dsn.get_secret_value(), kafka=kafka, service=SERVICE)
     scheduler = Scheduler(database, jobs(deps), owner)
     health = service_health(SERVICE, database, api_database, consumer, relay)
+    age = worker.last_round_age_seconds
+    health.add_tick("deliveries", age, limit_seconds=WORKER_AGE_LIMIT_SECONDS, part="workers")
     admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(), reannounce={})
     app = create_app(
         SERVICE,

@@ -107,9 +107,13 @@ async def on_due_deliveries(deps: Deps) -> int:
 
 
 async def give_shards_back(deps: Deps) -> None:
-    """Let another process work at once, not when the leases are over."""
-    async with deps.database.transaction() as conn:
-        await deps.shards.release(conn)
+    """Let another process work at once; with the database away it does when the leases are over."""
+
+    async def release() -> None:
+        async with deps.database.transaction() as conn:
+            await deps.shards.release(conn)
+
+    await _unless_away("the shards could not be given back", release())
     metrics.SHARDS_HELD.set(0)
 
 
@@ -163,7 +167,7 @@ async def hourly_reseal(ring: KeyRing, database: Database) -> dict[str, int]:
 async def keep_fresh(directory: AppDirectory, database: Database, stop: asyncio.Event) -> None:
     """Let the directory know every two seconds what operators changed, until told to stop."""
     while not stop.is_set():
-        await _unless_away("apps", refresh_apps(directory, database))
+        await _unless_away("the apps could not be read", refresh_apps(directory, database))
         await _wait(stop, REFRESH_SECONDS)
 
 
@@ -176,7 +180,7 @@ async def refresh_apps(directory: AppDirectory, database: Database) -> None:
 async def keep_measuring(deps: Deps, stop: asyncio.Event) -> None:
     """Set the gauges of deliveries every ten seconds until told to stop."""
     while not stop.is_set():
-        await _unless_away("deliveries", _measure(deps))
+        await _unless_away("deliveries could not be measured", _measure(deps))
         await _wait(stop, MEASURE_SECONDS)
 
 
@@ -284,13 +288,13 @@ def _is_lock_not_granted(error: Exception) -> bool:
     return getattr(error, "sqlstate", None) == "55P03"
 
 
-async def _unless_away(what: str, work: Awaitable[None]) -> None:
+async def _unless_away(failed: str, work: Awaitable[None]) -> None:
     try:
         await work
     except Exception as error:
         if not is_available_error(error):
             raise
-        _log.warning("%s could not be looked at: %s", what, safe_error(error))
+        _log.warning("%s: %s", failed, safe_error(error))
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -244,3 +245,25 @@ async def test_two_apps_that_tell_the_same_at_the_same_time_publish_it_once(rece
     await asyncio.gather(*(receiver.work(deps) for deps in owners))
     published = await receiver.keys_published()
     assert len(published) == len(set(published)) == 200
+
+
+async def test_an_owner_that_stops_while_the_database_is_away_stops_all_the_same(receiver: Bench) -> None:
+    await receiver.work()
+
+    async def refuse(_: str) -> None:
+        raise ConnectionRefusedError
+
+    cut_off = replace(receiver.deps, database=watched(receiver.database, refuse))
+    await give_shards_back(cut_off)
+    survivor = receiver.another()
+    await receiver.receive(change("a"))
+    assert await receiver.work(survivor) == 0, "the shards were not given back"
+    await expire_leases(receiver)
+    assert await receiver.work(receiver.another()) == 1
+
+
+async def test_an_owner_that_stops_hands_its_shards_over_at_once(receiver: Bench) -> None:
+    await receiver.work()
+    await receiver.receive(change("a"))
+    await give_shards_back(receiver.deps)
+    assert await receiver.work(receiver.another()) == 1
