@@ -1,9 +1,10 @@
 """Prometheus beside the local stack, where `make tools` or the machine has it: our alerts, every service asked."""
 
+import os
 import shutil
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,18 @@ def write_files(
 class Prometheus:
     """The server of one stack folder."""
 
-    def __init__(self, folder: Path, processes: Processes, ports: Ports) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        processes: Processes,
+        ports: Ports,
+        *,
+        find: Callable[[str], Path | None] = tools.find,
+    ) -> None:
         self._folder = folder / NAME
         self._processes = processes
         self._ports = ports
+        self._find = find
 
     def url(self) -> str:
         return f"http://127.0.0.1:{self._ports.known(NAME)}"
@@ -47,13 +56,14 @@ class Prometheus:
         scrape_seconds: float = scraping.SCRAPE_SECONDS,
     ) -> bool:
         """Start it, to ask these addresses by service; False where there is no Prometheus on this machine."""
-        binary = tools.find("prometheus")
+        binary = self._find(NAME)
         if binary is None:
             return False
-        if self._processes.running(NAME):
-            return True
         self._folder.mkdir(parents=True, exist_ok=True)
         write_files(self._folder, targets, rules or alerts.rules(), scrape_seconds)
+        if record := self._processes.running(NAME):
+            os.kill(record.pid, signal.SIGHUP)  # it reads the files again: a service may have moved
+            return True
         port = self._ports.get(NAME)
         self._processes.start(
             NAME,

@@ -24,21 +24,21 @@ class ToolMissing(Exception):  # noqa: N818  reads as the fact it reports
     """A tool cannot be put in place; the text says what it needs."""
 
 
-def find(name: str) -> Path | None:
-    """The tool that `make tools` put in place, else the one on PATH, else None."""
-    ours = FOLDER / PACKAGE / "usr" / "bin" / name
+def find(name: str, *, folder: Path = FOLDER, path: str | None = None) -> Path | None:
+    """The tool that `make tools` put in place, else the one on PATH (or `path`), else None."""
+    ours = folder / PACKAGE / "usr" / "bin" / name
     if ours.exists():
         return ours
-    found = shutil.which(name)
+    found = shutil.which(name, path=path)
     return Path(found) if found else None
 
 
-def fetch() -> None:
+def fetch(*, folder: Path = FOLDER, path: str | None = None) -> None:
     """Download and unpack the package. Safe to run again, and after being cut off. Raises: ToolMissing."""
     for tool in ("apt-get", "dpkg-deb"):
-        if shutil.which(tool) is None:
+        if shutil.which(tool, path=path) is None:
             raise ToolMissing(f"`make tools` needs Debian or Ubuntu ({tool} is not here); {_ELSEWHERE}")
-    working = FOLDER / "working"
+    working = folder / "working"
     shutil.rmtree(working, ignore_errors=True)
     for name in ("lists/partial", "cache/archives/partial", "unpacked"):
         (working / name).mkdir(parents=True)
@@ -49,7 +49,7 @@ def fetch() -> None:
     _run(["apt-get", *ours, "-qq", "download", PACKAGE], working)
     package = next(working.glob(f"{PACKAGE}_*.deb"))
     _run(["dpkg-deb", "-x", str(package), str(working / "unpacked")], working)
-    target = FOLDER / PACKAGE
+    target = folder / PACKAGE
     shutil.rmtree(target, ignore_errors=True)
     (working / "unpacked").rename(target)
     shutil.rmtree(working)

@@ -96,3 +96,8 @@ class Stage:
 def rules(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The alerts of a rules file by name."""
     return {rule["alert"]: rule for group in document["groups"] for rule in group["rules"]}
+
+
+def last_commands(runbook: str) -> list[str]:
+    """The commands at the end of a runbook, as they are to be typed."""
+    return runbook.split("```")[-2].strip().splitlines()
