@@ -8,6 +8,8 @@ from libs.runtime.health import Check, Health
 
 LOOP_AGE_LIMIT_SECONDS = 90.0
 """Longer than the slowest poll; waiting for a database or a broker that is away is not standing still."""
+WORKER_AGE_LIMIT_SECONDS = 300.0
+"""A worker's round may hold a call to a platform and a wait for a lock; the leases of what it works on are shorter."""
 APPLIED = "SELECT version FROM schema_migrations"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -29,6 +30,7 @@ class Worker:
         idle_max_seconds: float = 0.25,
         failure_base_seconds: float = 0.5,
         failure_cap_seconds: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._work = work
@@ -37,6 +39,12 @@ class Worker:
         self._failure_base_seconds = failure_base_seconds
         self._failure_cap_seconds = failure_cap_seconds
         self._woken = asyncio.Event()
+        self._clock = clock
+        self._alive_at = clock()
+
+    def last_round_age_seconds(self) -> float:
+        """Seconds since the loop last began a round, or decided to wait for the next."""
+        return self._clock() - self._alive_at
 
     def wake(self) -> None:
         """Begin the next round at once: there is work now. Safe to call at any time from the loop's thread."""
@@ -52,6 +60,7 @@ class Worker:
         failures = 0
         while not stop.is_set():
             self._woken.clear()
+            self._alive_at = self._clock()
             try:
                 handled = await self._work()
             except Exception as error:  # noqa: BLE001  reported; the loop must go on
@@ -80,6 +89,7 @@ class Worker:
             _log.error("%s: a round failed", self._name, exc_info=error)
 
     async def _wait(self, stop: asyncio.Event, seconds: float) -> None:
+        self._alive_at = self._clock()
         waits = [asyncio.ensure_future(event.wait()) for event in (stop, self._woken)]
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -14,7 +14,7 @@ from libs.platforms.registry import PlatformSettings, build_platforms
 from libs.quota.limiter import Limiter
 from libs.runtime.admin import AdminDeps, admin_router
 from libs.runtime.auth import Authenticator
-from libs.runtime.checks import service_health
+from libs.runtime.checks import WORKER_AGE_LIMIT_SECONDS, service_health
 from libs.runtime.http import create_app
 from libs.runtime.measuring import measure_tables
 from libs.runtime.opening import name_process, open_databases, open_service
@@ -72,7 +72,18 @@ async def _build(
     consumer = Consumer(service=SERVICE, database=database, kafka=kafka, routes=routes(deps))
     relay = Relay(worker_dsn=settings.worker_dsn.get_secret_value(), kafka=kafka, service=SERVICE)
     scheduler = Scheduler(database, jobs(deps), owner)
+    # A round that finds nothing is some index probes; an urgent read waits for the next one, of any worker.
+    workers = [
+        Worker(f"calls-{number}", partial(on_due_calls, deps), idle_max_seconds=0.1)
+        for number in range(settings.workers)
+    ]
     health = service_health(SERVICE, database, api_database, consumer, relay)
+    health.add_tick(
+        "calls",
+        lambda: max(worker.last_round_age_seconds() for worker in workers),
+        limit_seconds=max(WORKER_AGE_LIMIT_SECONDS, 2 * settings.lease_seconds),  # a round ends with its lease
+        part="workers",
+    )
     admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(deps), reannounce={})
     app = create_app(
         SERVICE,
@@ -88,7 +99,7 @@ async def _build(
     )
     parts = [
         Part("consumers", consumer.run),
-        Part("workers", partial(_work, deps, settings.workers)),
+        Part("workers", partial(_work, workers)),
         Part("jobs", scheduler.run),
         Part("jobs", partial(_measure, deps)),
         Part("jobs", partial(measure_tables, database, scheduler.job_names)),
@@ -105,12 +116,10 @@ async def _measure(deps: Deps, stop: asyncio.Event) -> None:
     await worker.run(stop)
 
 
-async def _work(deps: Deps, workers: int, stop: asyncio.Event) -> None:
+async def _work(workers: Sequence[Worker], stop: asyncio.Event) -> None:
     """Run the loops that send until told to stop."""
     async with asyncio.TaskGroup() as group:
-        for number in range(workers):
-            # A round that finds nothing is some index probes; an urgent read waits for the next one, of any worker.
-            worker = Worker(f"calls-{number}", partial(on_due_calls, deps), idle_max_seconds=0.1)
+        for worker in workers:
             group.create_task(worker.run(stop))
 
 

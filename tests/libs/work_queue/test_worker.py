@@ -127,3 +127,22 @@ async def test_cancelling_passes_through() -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_a_round_that_does_not_come_back_ages_until_it_does() -> None:
+    begun, let_go, stop, now = asyncio.Event(), asyncio.Event(), asyncio.Event(), [0.0]
+
+    async def work() -> int:
+        begun.set()
+        await let_go.wait()
+        stop.set()
+        return 0
+
+    worker = Worker("ages", work, clock=lambda: now[0])
+    running = asyncio.create_task(worker.run(stop))
+    await begun.wait()
+    now[0] = 100.0
+    assert worker.last_round_age_seconds() == 100.0
+    let_go.set()
+    await running
+    assert worker.last_round_age_seconds() == 0.0
