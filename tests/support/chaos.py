@@ -1,20 +1,26 @@
 """Faults at seeded random times: the same seed gives the same plan, which is data and can be printed."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, TypeVar
 
+import httpx
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.support.cluster import Cluster
 from tests.support.processes import Fleet
 from tests.support.proxy import Proxy
+from tests.support.until import until
 
 T = TypeVar("T")
+_READY_SECONDS = 180.0
+"""A process starts in two seconds, unless others have the machine."""
 Kind = Literal["kill", "freeze", "kill server", "freeze server", "kill leader", "cut", "black hole"]
 
 
@@ -86,7 +92,7 @@ class Nemesis:
     done: Counter[str] = field(default_factory=Counter)
     """How often each kind of fault hit."""
     ended_at: float = 0.0
-    """When the last fault was over, by the monotonic clock: what was killed runs again, what was cut is whole."""
+    """When the last fault was over, by the monotonic clock: what was killed is ready again, what was cut is whole."""
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     async def run(self, plan: Sequence[Fault]) -> None:
@@ -97,7 +103,15 @@ class Nemesis:
                 # A point in time, not a wait for something: where a fault hits is meant to be arbitrary.
                 await asyncio.sleep(max(0.0, began + fault.at_seconds - time.monotonic()))
                 faults.create_task(self._strike(fault), name=str(fault))
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+            for name in self.fleet.names():
+                await until(partial(self._is_ready, client, name), f"{name} to be ready again", _READY_SECONDS)
         self.ended_at = time.monotonic()
+
+    async def _is_ready(self, client: httpx.AsyncClient, name: str) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return (await client.get(self.fleet[name].spec.ready_url)).status_code == 200
+        return False
 
     async def _strike(self, fault: Fault) -> None:
         """One fault from its beginning to its end; those of the same target wait for each other."""
