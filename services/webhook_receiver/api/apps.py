@@ -23,6 +23,13 @@ def _plain_secret(value: SecretStr) -> SecretStr:
 
 TRIED: dict[str, Any] = {"description": "With `dry_run`: what would be answered; nothing was changed"}
 
+
+def _plain_text(value: str) -> str:
+    if not value.isprintable() or not value.strip():
+        raise ValueError("must be printable text")
+    return value.strip()
+
+
 AppWord = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 AppPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 Secret = Annotated[SecretStr, Field(min_length=8, max_length=1_000), AfterValidator(_plain_secret)]
@@ -34,7 +41,7 @@ class AppIn(Body):
     platform: PlatformName
     app: AppWord
     """The last word of its address; for Meta the app id."""
-    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain_text)] | None = None
     secret: Secret
     """What the platform signs with."""
     verify_token: Secret | None = None

@@ -3,12 +3,12 @@
 import json
 import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from libs.runtime.admin import OperatorDep
 from libs.telemetry.redaction import redact_text
@@ -29,6 +29,15 @@ REASONS: Final[Mapping[str, str]] = {
     "unknown": "there is no such delivery, or it is not kept any more",
 }
 
+
+def _within_time(value: datetime) -> datetime:
+    if not _EARLIEST <= value <= _LATEST:
+        raise ValueError(f"must lie between {_EARLIEST:%Y} and {_LATEST:%Y}")
+    return value
+
+
+_EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+Moment = Annotated[AwareDatetime, AfterValidator(_within_time)]
 DeliveryPath = Annotated[UUID, Path(alias="webhook_id")]
 
 
@@ -148,8 +157,8 @@ class ReplayIn(Body):
     platform: PlatformName | None = None
     app: AppWord | None = None
     status: WebhookStatus | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     cursor: UUID | None = None
     """Where a former answer said that something remains."""
     dry_run: bool = False
@@ -207,8 +216,8 @@ def _add_reading(router: APIRouter, deps: ApiDeps) -> None:
         app: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = None,
         signature_valid: bool | None = None,
         retryable: Annotated[bool | None, Query(description="Failed, and tried again by itself")] = None,
-        since: AwareDatetime | None = None,
-        until: AwareDatetime | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         cursor: UUID | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> WebhooksOut:

@@ -44,13 +44,9 @@ async def count_deliveries(conn: Connection, window: timedelta) -> list[StatRow]
 
 def bounds(wanted: Filter) -> tuple[UUID, UUID]:
     """Give ids between which all ids of the window lie: the first is in, the second is not."""
-    above = _id_at(wanted.since - _SLACK) if wanted.since is not None and wanted.since > _EPOCH else FIRST
-    below = _id_at(wanted.until + _SLACK) if wanted.until is not None and wanted.until < _END else LAST
+    above = _id_at(wanted.since - _SLACK) if wanted.since is not None else FIRST
+    below = _id_at(wanted.until + _SLACK) if wanted.until is not None else LAST
     return above, below
-
-
-_EPOCH: Final = datetime(1970, 1, 2, tzinfo=UTC)
-_END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def _id_at(at: datetime) -> UUID:

@@ -7,7 +7,7 @@ from uuid import UUID
 from libs.postgres import Connection, Record
 from services.webhook_receiver.models import Actor, Filter, ReplayPage
 from services.webhook_receiver.store import listing
-from services.webhook_receiver.usecases.looking import bounds
+from services.webhook_receiver.usecases.looking import LAST, bounds
 
 PAGE: Final = 500
 
@@ -16,7 +16,7 @@ async def replay_window(conn: Connection, wanted: Filter, actor: Actor, *, after
     """Replay the first deliveries of a window that ended somehow and whose ids come after `after`."""
     above, below = bounds(wanted)
     if after is not None:
-        above = max(above, UUID(int=after.int + 1))
+        above = max(above, UUID(int=min(after.int + 1, LAST.int)))
     rows = await listing.list_page(conn, wanted, above=above, below=below, limit=PAGE)
     return await _replay(conn, rows, actor, last_id=rows[-1]["id"] if len(rows) == PAGE else None)
 

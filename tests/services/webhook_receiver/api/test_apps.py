@@ -131,6 +131,8 @@ async def test_a_dry_run_keeps_nothing(receiver: Bench, http: httpx.AsyncClient)
         {"secret": "with a space"},
         {"app": "../up"},
         {"platform": "myspace"},
+        {"name": "nul\x00"},
+        {"name": " "},
         {"verify_token": "ü" * 9},
     ],
 )

@@ -1,5 +1,6 @@
 """Operators look at deliveries and have them processed again."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,11 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from libs.vocabulary import AccountRef, Role
+from libs.platforms.base import Change, Platform
+from libs.vocabulary import AccountRef, PlatformName, Role
 from tests.support.asgi import problem_of
 from tests.support.databases import ServiceDatabase
-from tests.support.webhook_receiver import PAGE, Bench, bench, change, operators_client
+from tests.support.webhook_receiver import PAGE, Bench, PlainWebhooks, bench, change, operators_client
 
 pytestmark = pytest.mark.db
 
@@ -198,6 +200,52 @@ async def test_deliveries_are_listed_newest_first_in_parts_and_by_what_they_are(
     stats = (await http.get("/v1/webhooks/stats")).json()["stats"]
     counted = {(each["app"], each["status"]): each["rows"] for each in stats}
     assert counted == {("1", "processed"): 4, ("2", "failed"): 2}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"since": "0001-01-01T00:00:00+14:00"},
+        {"until": "9999-12-31T23:59:59-14:00"},
+        {"since": "2026-01-01T00:00:00"},
+        {"limit": "0"},
+        {"app": "a\x00"},
+        {"cursor": "1"},
+    ],
+)
+async def test_what_no_list_can_mean_is_refused(http: httpx.AsyncClient, query: dict[str, str]) -> None:
+    problem_of(await http.get("/v1/webhooks", params=query), 422, "invalid")
+
+
+async def test_the_ends_of_time_and_of_all_ids_are_places_too(receiver: Bench, http: httpx.AsyncClient) -> None:
+    delivery_id = await receiver.receive(change("a"))
+    await receiver.work()
+    ends = {"since": "1970-01-02T00:00:00Z", "until": "9000-01-01T00:00:00Z"}
+    assert [each["id"] for each in (await http.get("/v1/webhooks", params=ends)).json()["webhooks"]] == [
+        str(delivery_id)
+    ]
+    assert (await replay(http, platform="meta", cursor="ffffffff-ffff-ffff-ffff-ffffffffffff"))["matched"] == 0
+    assert (await replay(http, **ends, cursor="00000000-0000-0000-0000-000000000000"))["matched"] == 1
+
+
+async def test_a_shape_that_was_unknown_is_processed_after_an_upgrade_and_a_replay(
+    receiver: Bench, http: httpx.AsyncClient
+) -> None:
+    await receiver.connect(OURS)
+    strange = await receiver.receive(body=json.dumps({"told": [change("a")]}).encode())
+    await receiver.work()
+    assert await receiver.status(strange) == "failed"
+    await replay(http, status="failed")
+
+    class Upgraded(PlainWebhooks):
+        def split(self, body: bytes) -> list[Change]:
+            return super().split(json.dumps(json.loads(body)["told"]).encode())
+
+    upgraded = {PlatformName.META: Platform(PlatformName.META, "v1", webhooks=Upgraded())}
+    await receiver.work(replace(receiver.deps, platforms=upgraded))
+    row = await receiver.delivery(strange)
+    assert (row["status"], row["reason"], row["error"]) == ("processed", None, None)
+    assert await receiver.keys_published() == ["a"]
 
 
 async def test_only_the_operators_of_the_bus_see_deliveries(receiver: Bench) -> None:
