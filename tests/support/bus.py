@@ -34,7 +34,7 @@ class CrashesAfterCommit(Database):
     """Ends a consumer right after its transaction is committed, before anything else can happen."""
 
     def __init__(self, database: Database) -> None:
-        self._pool = database._pool
+        vars(self).update(vars(database))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
