@@ -39,7 +39,7 @@ def histogram(
 
 
 class BulkHistogram(Collector):
-    """A histogram with one label that takes many values at a time, for a fifth of what `observe` costs each.
+    """A histogram with one label that takes many values at a time, cheaper than `observe` takes each.
 
     For a poll of 2,000 records, of which benchmarks/consumer.py counts every millisecond.
     """
@@ -52,12 +52,12 @@ class BulkHistogram(Collector):
         self._sums: dict[str, float] = {}
         REGISTRY.register(self)
 
-    def observe_all(self, label: str, values: Sequence[float]) -> None:
-        """Add values of one label."""
+    def observe_all(self, label: str, values: Sequence[float], *, weight: int = 1) -> None:
+        """Add values of one label; each stands for `weight` of them."""
         counts = self._counts.setdefault(label, [0] * (len(self._buckets) + 1))
         for value in values:
-            counts[bisect_left(self._buckets, value)] += 1
-        self._sums[label] = self._sums.get(label, 0.0) + sum(values)
+            counts[bisect_left(self._buckets, value)] += weight
+        self._sums[label] = self._sums.get(label, 0.0) + weight * sum(values)
 
     def describe(self) -> Iterable[HistogramMetricFamily]:
         """Tell the registry the name."""

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import tomllib
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,7 @@ from deploy.grafana import flow
 from deploy.local.environment import SERVICES
 from deploy.prometheus.alerts import Pace
 from deploy.prometheus.alerts import rules as alert_rules
+from libs.runtime.service import VERSION
 from services.cli.app import create_app
 from tests.support.processes import ROOT
 from tests.support.promql import asked_by
@@ -56,6 +58,10 @@ def test_a_faster_pace_changes_spans_and_nothing_else() -> None:
         assert asked_by(fast[name]["expr"]) == asked_by(rule["expr"])
     assert fast["OutboxAgeHigh"]["expr"].endswith("> 3")
     assert fast["OutboxAgeHigh"]["for"] == "6s"
+
+
+def test_the_version_that_a_process_tells_is_that_of_the_project() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
 
 
 def test_the_first_ten_alerts_are_there() -> None:

@@ -148,6 +148,12 @@ async def test_use_by_others_that_the_platform_reports_is_kept_free(limiter: Lim
     assert await limiter.take(use(20), lane=Lane.INTERACTIVE) == Granted()
 
 
+async def test_the_fullest_budget_of_an_answer_is_a_metric_without_whose_it_is(limiter: Limiter) -> None:
+    await limiter.observe([UsageReading(scope(), 0.8), UsageReading(scope("another"), 0.3)])
+    labels = {"platform": scope().platform.value, "scope": scope().name}
+    assert REGISTRY.get_sample_value("quota_used_fraction", labels) == 0.8
+
+
 async def test_a_lower_reading_replaces_a_higher_one_but_never_our_own_count(limiter: Limiter) -> None:
     await limiter.take(use(30), lane=Lane.INTERACTIVE)
     await limiter.observe([UsageReading(scope(), 1.2)])

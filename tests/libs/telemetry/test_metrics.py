@@ -28,6 +28,7 @@ def test_a_block_is_timed_also_when_it_fails() -> None:
 def test_many_values_at_once_count_as_single_ones_would() -> None:
     DELAYS.observe_all("a", [0.05, 0.1, 0.5])
     DELAYS.observe_all("a", [7.0])
+    DELAYS.observe_all("weighed", [0.5, 2.0], weight=3)
     found = {
         bound: REGISTRY.get_sample_value("test_telemetry_delay_seconds_bucket", {"type": "a", "le": bound})
         for bound in ("0.1", "1.0", "+Inf")
@@ -35,3 +36,5 @@ def test_many_values_at_once_count_as_single_ones_would() -> None:
     assert found == {"0.1": 2, "1.0": 3, "+Inf": 4}
     assert REGISTRY.get_sample_value("test_telemetry_delay_seconds_count", {"type": "a"}) == 4
     assert REGISTRY.get_sample_value("test_telemetry_delay_seconds_sum", {"type": "a"}) == 7.65
+    assert REGISTRY.get_sample_value("test_telemetry_delay_seconds_count", {"type": "weighed"}) == 6
+    assert REGISTRY.get_sample_value("test_telemetry_delay_seconds_sum", {"type": "weighed"}) == 7.5
