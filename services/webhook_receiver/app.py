@@ -108,7 +108,7 @@ async def _build(
         directory=directory,
         commit=commit,
         refusals=refusals,
-        limits=EdgeLimits(body_bytes=settings.max_body_bytes),
+        limits=EdgeLimits(body_bytes=settings.max_body_bytes, max_delayed=settings.max_concurrent_requests // 2),
     )
     parts = [
         Part("http", partial(keep_fresh, directory, database)),
