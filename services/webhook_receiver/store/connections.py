@@ -72,14 +72,19 @@ async def replace_accounts(conn: Connection, cleared: Sequence[UUID], states: Se
         await conn.execute(ADD_ACCOUNTS, *map(list, zip(*rows, strict=True)))
 
 
-# Of an organization's several connections the oldest that works wins; one that was disconnected never does.
+# Of an organization's several connections the oldest that works wins; one that was disconnected never does. The offset
+# keeps a plan that is made while the table is empty to its index.
 FIND_OWNERS: Final = """
 SELECT DISTINCT ON (account.platform, account.account_type, account.account_id, account.org_id)
     account.platform, account.account_type, account.account_id, account.org_id, account.connection_id
 FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (platform, account_type, account_id)
-JOIN connection_accounts AS account
-    ON account.platform = wanted.platform AND account.account_id = wanted.account_id
-    AND account.account_type = wanted.account_type
+CROSS JOIN LATERAL (
+    SELECT here.platform, here.account_type, here.account_id, here.org_id, here.connection_id
+    FROM connection_accounts AS here
+    WHERE here.platform = wanted.platform AND here.account_id = wanted.account_id
+        AND here.account_type = wanted.account_type
+    OFFSET 0
+) AS account
 JOIN connections AS known ON known.connection_id = account.connection_id
 WHERE known.status <> 'disconnected'
 ORDER BY account.platform, account.account_type, account.account_id, account.org_id,

@@ -145,6 +145,27 @@ async def test_what_runs_all_the_time_finds_its_rows_by_an_index(
     assert not whole - empty, f"{name} reads {whole - empty} from end to end"
 
 
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        (deliveries.IS_DUE, 1),
+        (deliveries.FIND_DUE, 2),
+        (changes.FIND_DELIVERIES, 3),
+        (connections.FIND_OWNERS, 3),
+    ],
+)
+async def test_a_plan_made_while_the_tables_are_empty_is_good_for_full_ones(
+    webhook_receiver_database: ServiceDatabase, query: str, parameters: int
+) -> None:
+    """A busy process keeps its plans for minutes, and a burst may fill the tables in less."""
+    worker = await asyncpg.connect(webhook_receiver_database.worker_dsn)
+    await worker.execute("SET plan_cache_mode = force_generic_plan")
+    await worker.execute(f"PREPARE early AS {query}")
+    whole = await tables_read_whole(worker, f"EXECUTE early({', '.join(['NULL'] * parameters)})")
+    await worker.close()
+    assert whole == set()
+
+
 async def test_a_round_of_an_idle_queue_costs_little_however_much_is_kept(full: asyncpg.Connection) -> None:
     await full.execute("SET plan_cache_mode = force_custom_plan")
     text = await full.fetchval(
