@@ -1,8 +1,9 @@
 """What becomes of a poll's records: handled, put behind a blocked key, or parked with their own error.
 
 A record that fails for a reason of its own is found by halving what failed, each part in a savepoint: parts that are
-well are applied as a whole, and of the failing record's key nothing more. What fails is parked in the transaction that
-applies the rest, so that afterwards every record of the poll is settled and its offsets can be committed.
+well are applied as a whole, and of the failing record's key nothing more. After one that failed parts are small and
+grow while they are well, so that where everything fails each record is tried once. What fails is parked in the
+transaction that applies the rest: afterwards every record of the poll is settled and its offsets can be committed.
 """
 
 import logging
@@ -94,8 +95,13 @@ class Settler:
         failed: dict[Key, str] = {}
         to_park: list[ToPark] = []
         todo = deque([list(items)])
+        trust = len(items)
         while todo:
-            part = self._without(todo.popleft(), failed, to_park)
+            part = todo.popleft()
+            if len(part) > trust:
+                todo.appendleft(part[trust:])
+                part = part[:trust]
+            part = self._without(part, failed, to_park)
             if not part:
                 continue
             try:
@@ -110,8 +116,10 @@ class Settler:
                 _report(part[0], error, len(failed))
                 failed[self._key(part[0])] = text = storable(safe_error(error))
                 to_park.append(ToPark(part[0], self._key(part[0]), text))
+                trust = 1
             else:
                 add(outcomes, done)
+                trust *= 2
         if to_park:
             async with begin() as conn:
                 await self._park(conn, failed, to_park)

@@ -175,7 +175,7 @@ async def test_thousands_behind_one_key_are_replayed_in_order_some_per_transacti
         await bench.poll(records[at : at + 500])
     bench.fails = lambda _, what: what == "700"
     replays = 0
-    while await bench.replay(replace(AWHILE, records=100, first_wait_seconds=0.0)):
+    while await bench.replay(replace(AWHILE, records=100, seconds=60.0, first_wait_seconds=0.0)):
         replays += 1
         if len(await bench.applied()) >= 700:
             break
