@@ -13,7 +13,6 @@
 import asyncio
 import heapq
 import math
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 from urllib.parse import unquote
@@ -24,8 +23,8 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from libs.runtime.body import BODY_SECONDS, DISCARD_SECONDS, DISCARDED_BYTES, MAX_HEAD_BYTES
 from libs.runtime.cycle import Cycle, Refused
+from libs.runtime.limits import ProtocolLimits, Room
 from libs.telemetry.metrics import counter, gauge
 
 CUT: Final = counter(
@@ -34,32 +33,11 @@ CUT: Final = counter(
 CONNECTIONS: Final = gauge("http_server_connections", "Open connections of clients")
 _ROOM_MADE: Final = 32
 _FRESH_SECONDS: Final = 1.0
+_NO_ROOM_SECONDS: Final = 0.1
 _FRAMING: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _UPGRADING: Final = frozenset({b"upgrade", b"connection"})
 _OVERHEAD_PER_BYTE: Final = 8
 """A chunk of one byte takes five more."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProtocolLimits:
-    """What one connection may take; `connections` is for all of a server."""
-
-    connections: int = 1_024
-    head_seconds: float = 10.0
-    """From a connection's start, or from the first byte of a later request, to the end of the head."""
-    head_bytes: int = MAX_HEAD_BYTES
-    """Request line and headers; also trailers and chunk extensions together."""
-    headers: int = 128
-    body_seconds: float = BODY_SECONDS
-    """From the end of the head to the end of the body."""
-    idle_seconds: float = 15.0
-    write_seconds: float = 30.0
-    """How long a client may take nothing of its answer."""
-    linger_seconds: float = DISCARD_SECONDS
-    """How long a client may go on sending what will not be read."""
-    linger_bytes: int = DISCARDED_BYTES
-    pipelined: int = 16
-    """Requests that may wait behind the one being served."""
 
 
 class _Phase(Enum):
@@ -78,6 +56,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(
         self,
         limits: ProtocolLimits,
+        room: Room,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -85,6 +64,7 @@ class LimitedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
+        self._room = room
         self._phase = _Phase.HEAD
         self._deadline = math.inf
         self._write_deadline = math.inf
@@ -102,8 +82,10 @@ class LimitedProtocol(HttpToolsProtocol):
         full = len(self.connections) >= self._limits.connections and not self._make_room()
         super().connection_made(transport)
         CONNECTIONS.set(len(self.connections))
-        if full:
-            self._refuse(Refused(503, "too_many_connections", "Too many connections are open."))
+        if full:  # and not for a moment longer: those who are refused are connections too
+            CUT.labels("too_many_connections").inc()
+            transport.write(Refused(503, "too_many_connections", "Too many connections are open.").answer())
+            self._close()
         else:
             self._expect(_Phase.HEAD, self._limits.head_seconds)
 
@@ -165,8 +147,6 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._overhead_bytes > self._limits.head_bytes:
                 raise _too_large()
 
-    # Callbacks of the parser
-
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._phase = _Phase.HEAD
@@ -183,11 +163,11 @@ class LimitedProtocol(HttpToolsProtocol):
                 raise Refused(400, "bad_request", "A header that can only be given once is given twice.")
             self._framing[name] = value
         self.headers.append((name, value))
-        if len(self.headers) > self._limits.headers:
-            raise _too_large()
 
     def on_headers_complete(self) -> None:
         parser = self.parser
+        if len(self.headers) > self._limits.headers:
+            raise _too_large()
         if self._head_bytes > self._limits.head_bytes:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._limits.head_bytes:
@@ -260,8 +240,6 @@ class LimitedProtocol(HttpToolsProtocol):
         scope["raw_path"] = raw_path
         scope["query_string"] = url.query or b""
 
-    # The end of an answer
-
     def _on_answered(self, cycle: Cycle) -> None:
         """Go on with what waits behind an answer that is out."""
         self.server_state.total_requests += 1
@@ -326,12 +304,17 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _make_room(self) -> bool:
         """Close those connections that were idle longest, or slow longest with a head; give whether there were any."""
-        fresh = self.loop.time() + self._limits.head_seconds - _FRESH_SECONDS
+        now = self.loop.time()
+        if now < self._room.none_until:
+            return False
+        fresh = now + self._limits.head_seconds - _FRESH_SECONDS
         others = [each for each in self.connections if isinstance(each, LimitedProtocol) and each.is_idle(fresh)]
         oldest = heapq.nsmallest(_ROOM_MADE, others, key=lambda each: each._deadline)
         for each in oldest:
             CUT.labels("made_room").inc()
             each._close()
+        if not oldest:
+            self._room.none_until = now + _NO_ROOM_SECONDS
         return bool(oldest)
 
     def is_idle(self, fresh: float) -> bool:
@@ -340,9 +323,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return False
         return self._phase is _Phase.IDLE or (self._phase is _Phase.HEAD and self._deadline < fresh)
 
-    # Time. One timer, armed again when it rings: nearly all deadlines are met and replaced without touching it.
-
     def _expect(self, phase: _Phase, seconds: float) -> None:
+        """Expect something by a time. The one timer is armed again when it rings: most deadlines never touch it."""
         self._phase = phase
         self._deadline = self.loop.time() + seconds
         self._arm(self._deadline)

@@ -11,9 +11,10 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from libs.runtime.limits import ProtocolLimits, Room
 from libs.runtime.observe import PROBES
 from libs.runtime.problems import problem_response, unavailable
-from libs.runtime.protocol import LimitedProtocol, ProtocolLimits
+from libs.runtime.protocol import LimitedProtocol
 from libs.runtime.settings import ServiceSettings
 from libs.telemetry.metrics import counter
 
@@ -41,7 +42,7 @@ class HttpServer:
         server = _Server(
             uvicorn.Config(
                 OverloadGuard(self._app, self._settings.max_concurrent_requests),
-                http=cast(Any, partial(LimitedProtocol, self._limits)),
+                http=cast(Any, partial(LimitedProtocol, self._limits, Room())),
                 ws="none",
                 lifespan="off",
                 log_config=None,

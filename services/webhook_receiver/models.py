@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -59,6 +60,7 @@ class Refusal:
     body_hash: bytes
 
 
+@lru_cache(maxsize=4_096)
 def shard_of(platform: str, app: str) -> int:
     """Give the shard of an app's deliveries: stable for ever, since one process at a time must work on an app."""
     return zlib.crc32(f"{platform}/{app}".encode()) % SHARDS

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
-from libs.runtime.protocol import ProtocolLimits
+from libs.runtime.limits import ProtocolLimits
 from libs.runtime.server import HttpServer, listen
 from libs.runtime.settings import ServiceSettings
 

@@ -19,7 +19,7 @@ from libs.postgres import Database
 from libs.postgres.group_commit import GroupCommit
 from libs.runtime.health import Health
 from libs.runtime.http import create_app
-from libs.runtime.protocol import ProtocolLimits
+from libs.runtime.limits import ProtocolLimits
 from libs.vocabulary import PlatformName
 from services.webhook_receiver.api.edge import Edge, EdgeLimits
 from services.webhook_receiver.models import App, Arrival

@@ -1,6 +1,7 @@
 """What becomes of a delivery that arrives: kept before the answer if its signature is true; of the others a sample."""
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import random
@@ -22,6 +23,7 @@ REFUSED_BODY_BYTES: Final = 4_096
 """So much of a body with a wrong signature is kept."""
 SUMMARY_SECONDS: Final = 60.0
 _MINUTE: Final = 60.0
+_LAST_SECONDS: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -85,8 +87,10 @@ class Refusals:
             await stop.wait()
             for task in tasks:
                 task.cancel()
-        while not self._waiting.empty():
-            await self._write_one(self._waiting.get_nowait())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                while not self._waiting.empty():
+                    await self._write_one(self._waiting.get_nowait())
         self.log_summary()
 
     def log_summary(self) -> None:
