@@ -178,11 +178,11 @@ class IngestServer:
     def __init__(self, worker: Database, api: Database, admin_dsn: str) -> None:
         self._worker = worker
         self._api = api
-        self._admin_dsn = admin_dsn
+        self.admin_dsn = admin_dsn
 
     async def fresh(self) -> Ingest:
         """Give an ingest whose outbox is empty and whose organization may ask by every way."""
-        admin = await asyncpg.connect(self._admin_dsn)
+        admin = await asyncpg.connect(self.admin_dsn)
         try:
             await admin.execute(f"SET search_path = ingest; TRUNCATE {TABLES}")
         finally:
