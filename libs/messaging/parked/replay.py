@@ -79,9 +79,10 @@ class Replayer:
                 await self._measure()
                 found = await self.replay_due(stop)
                 failures = 0
-            except Exception as error:  # noqa: BLE001  the database is away, or worse; the next round begins anew
+            except Exception as error:  # the database is away, or worse; the next round begins anew
                 failures, found = failures + 1, 0
-                logger.warning("parked keys cannot be looked at: %s", safe_error(error))
+                bug = None if is_passing(error) else error
+                logger.warning("parked keys cannot be replayed now: %s", safe_error(error), exc_info=bug)
             if not found:
                 await _wait(stop, self._options.poll_seconds * min(1 + failures, 10))
 

@@ -358,3 +358,34 @@ async def test_waits_grow_from_the_first_to_the_longest(bench: Bench) -> None:
 async def _heads(bench: Bench) -> list[operating.Parked]:
     async with bench.database.acquire() as conn:
         return await operating.list_heads(conn, "ingest", topic=None, states=[STATES.name], limit=10)
+
+
+async def test_replaying_waits_out_a_database_that_goes_away(bench: Bench, ingest_database: ServiceDatabase) -> None:
+    bench.fails = lambda _, __: True
+    await bench.poll([bench.log.fact("a", "one"), bench.log.fact("b", "two")])
+    bench.fails = lambda _, __: False
+    at_work, goes_on, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def pause() -> None:
+        at_work.set()
+        await goes_on.wait()
+
+    bench.pause = pause
+    replaying = asyncio.create_task(bench.replayer().run(stop))
+    await at_work.wait()
+    admin = await asyncpg.connect(ingest_database.admin_dsn)
+    await admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ingest_worker' "
+        "AND datname = current_database()"
+    )
+    await admin.close()
+    goes_on.set()
+
+    async def is_free() -> bool:
+        return await bench.blocked() == []
+
+    await until(is_free, "no key is blocked")
+    stop.set()
+    await replaying
+    assert sorted(await bench.applied()) == ["one", "two"]
+    assert await bench.owner.fetchval("SELECT max(attempts) FROM parked") == 1, "nobody's fault is not the record's"
