@@ -157,7 +157,8 @@ def _merged(steps: Sequence[Step]) -> list[Step]:
         for links in ("caused_by", "follow"):
             known[links] = list(dict.fromkeys([*known[links], *step[links]]))
         known["detail"] = step["detail"] | known["detail"]
-    return _causes_first(sorted(by_name.values(), key=lambda step: _time(step["at"])))
+    # In one transaction an event is read before anything is done with it.
+    return _causes_first(sorted(by_name.values(), key=lambda step: (_time(step["at"]), step["kind"] != "event")))
 
 
 def _causes_first(steps: Sequence[Step]) -> list[Step]:

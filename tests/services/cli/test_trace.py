@@ -121,6 +121,17 @@ def test_what_two_services_tell_of_one_thing_stands_below_the_first() -> None:
     assert in_order([read, made])[0]["service"] == "webhook_receiver"
 
 
+def test_what_is_done_with_an_event_stands_below_its_reading_though_both_have_one_time() -> None:
+    made = a_step(1, "event", EVENT) | {"service": "webhook_receiver"}
+    kept = a_step(2, "kept_webhook", EVENT, f"event:{EVENT}") | {"service": "ingest"}
+    read = a_step(2, "event", EVENT) | {"service": "ingest", "what": "event read by ingest"}
+    assert chain(in_order([made, kept, read])) == [
+        (0, f"event:{EVENT}"),
+        (1, f"event:{EVENT}"),
+        (2, f"kept_webhook:{EVENT}"),
+    ]
+
+
 def test_the_same_step_told_twice_is_one_step_with_all_its_causes() -> None:
     once = a_step(2, "call", CALL, "ask:1") | {"service": "batcher"}
     again = a_step(2, "call", CALL, "ask:2") | {"service": "batcher"}
