@@ -73,11 +73,13 @@ def send(
         secret = _configured(platform, app)
     started = datetime.now(UTC)
     path = f"/webhooks/{platform.value}/{quote(app, safe='')}"
-    answers = [_push(bus, path, body, drill, secret) for body in bodies for _ in range(repeat if same else 1)]
+    pushed = [body for body in bodies for _ in range(repeat if same else 1)]
+    answers = [_push(bus, path, body, drill, secret) for body in pushed]
     counts = Counter(str(answer.status_code) for answer in answers)
     shown: dict[str, Any] = {"sent": len(answers), "answers": dict(counts), "last": answers[-1].text[:500]}
     if wait is not None:
-        shown["became"] = _follow(bus, platform, app, bodies, started, wait)
+        stored = [body for body, answer in zip(pushed, answers, strict=True) if answer.is_success]
+        shown["became"] = _follow(bus, platform, app, stored, started, wait)
     bus.out.record(shown)
     if set(counts) != {"401" if wrong_signature else "200"}:
         raise typer.Exit(1)
@@ -112,11 +114,11 @@ def _push(bus: Bus, path: str, body: bytes, drill: WebhookDrill, secret: str) ->
 
 
 def _follow(
-    bus: Bus, platform: PlatformName, app: str, bodies: list[bytes], started: datetime, wait_seconds: float
+    bus: Bus, platform: PlatformName, app: str, stored: list[bytes], started: datetime, wait_seconds: float
 ) -> list[dict[str, Any]]:
     """Give what became of each delivery, found by the hash of its body. Raises: Failed when one is still open."""
-    wanted = {hashlib.sha256(body).hexdigest() for body in bodies}
-    sizes = {len(body) for body in bodies}
+    wanted = {hashlib.sha256(body).hexdigest() for body in stored}
+    sizes = {len(body) for body in stored}
     params = {"platform": platform.value, "app": app, "since": (started - _CLOCKS_DIFFER).isoformat(), "limit": 500}
     deadline = time.monotonic() + wait_seconds
     ended: dict[str, dict[str, Any]] = {}
@@ -127,8 +129,8 @@ def _follow(
                 whole = bus.ask("webhook_receiver", "GET", f"/v1/webhooks/{row['id']}", for_all=True)
                 ended[row["id"]] = whole
         found = [whole for whole in ended.values() if whole["body_sha256"] in wanted]
-        if wanted <= {whole["body_sha256"] for whole in found}:
+        if len(found) >= len(stored) and wanted <= {whole["body_sha256"] for whole in found}:
             return [{name: whole[name] for name in _SHOWN} for whole in found]
         if time.monotonic() >= deadline:
-            raise Failed(f"{len(found)} of {len(wanted)} deliveries ended within {wait_seconds:g} s")
+            raise Failed(f"{len(found)} of {len(stored)} deliveries ended within {wait_seconds:g} s")
         time.sleep(_POLL_SECONDS)
