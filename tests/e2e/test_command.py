@@ -164,6 +164,42 @@ async def test_from_any_id_it_is_seen_what_caused_what(operator: Operator) -> No
     assert "no service knows" in (await operator.does("trace", "show", "lost", exit_code=1)).stderr
 
 
+async def test_a_webhook_is_pushed_ignored_replayed_and_seen_by_its_organization(operator: Operator) -> None:
+    secret = "a secret of the shop's app"
+    await operator.does("webhooks", "apps", "add", "shop", "--secret-stdin", stdin=secret.replace(" ", "-"))
+    key, push = secret.replace(" ", "-"), ("webhooks", "send", "shop", "--sample", "leadgen", "--secret-stdin")
+    async with asyncio.timeout(60):
+        while (run := await run_real(*push, "--account", "7001", settings=operator.settings, stdin=key)).exit_code:
+            assert "404" in run.stdout, run.stderr  # the edge hears of a new app within moments
+    (delivery,) = await operator.until("webhooks", "list", "--status", "ignored", holds=lambda rows: len(rows) == 1)
+    webhook_id = delivery["id"]
+    assert (await operator.asks("webhooks", "show", webhook_id))["publications"] == []
+    named = ("connections", "replace-accounts", operator.connection_id, "--account", "page:7001")
+    version = (await operator.asks(*named))["version"]
+    await operator.until(
+        *("trace", "show", operator.connection_id),
+        holds=lambda found: any(
+            (step["service"], step["detail"].get("version")) == ("webhook_receiver", version) for step in found["steps"]
+        ),
+    )
+    assert (await operator.asks("webhooks", "replay", webhook_id))["replayed"] == 1
+    got = await operator.until("webhooks", "received", "--account", "page:7001", holds=lambda rows: len(rows) == 1)
+    assert got[0]["webhook_id"] == webhook_id
+    for each in (webhook_id, got[0]["event_id"], got[0]["external_event_id"]):
+        found = await operator.asks("trace", "show", each)
+        chain = [(step["depth"], step["service"], step["kind"]) for step in found["steps"]]
+        assert chain == [
+            (0, "webhook_receiver", "webhook"),
+            (1, "webhook_receiver", "change"),
+            (2, "webhook_receiver", "event"),
+            (3, "ingest", "event"),
+            (4, "ingest", "kept_webhook"),
+        ], each
+    forged = await operator.asks("webhooks", "send", "shop", "--sample", "leadgen", "--wrong-signature")
+    assert forged["answers"] == {"401": 1}
+    await operator.until("webhooks", "list", "--refused", holds=lambda rows: len(rows) == 1)
+
+
 async def test_a_refused_request_says_what_where_and_how_to_mend_it(operator: Operator) -> None:
     refused = await operator.does(
         "requests", "submit", "--connection", operator.connection_id, "--type", "get_nothing", exit_code=1
