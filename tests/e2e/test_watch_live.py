@@ -1,4 +1,4 @@
-"""On a live Prometheus: every panel shows data, and every alert fires when what it is for happens.
+"""On a live Prometheus: every panel shows data, and every alert fires when what it is for happens, and ends.
 
 Judged at thirty times the pace of production, by the same rules: only their seconds are divided.
 """
@@ -70,7 +70,9 @@ async def test_every_panel_shows_data(watched: tuple[Stage, Live]) -> None:
         pytest.fail("no data for:\n" + "\n".join(f"{title}: {query}" for query, title in without.items()))
 
 
-async def test_every_alert_fires(watched: tuple[Stage, Live], say: Say) -> None:
+async def test_every_alert_fires_and_ends_once_somebody_has_mended_what_it_is_for(
+    watched: tuple[Stage, Live], say: Say
+) -> None:
     stage, live = watched
     assert frozenset().union(*(names for _, names in FAULTS)) == rules(alert_rules()).keys()
     async with AsyncExitStack() as faults:
@@ -78,6 +80,17 @@ async def test_every_alert_fires(watched: tuple[Stage, Live], say: Say) -> None:
             await faults.enter_async_context(fault(stage))
             await until_fired(stage, live, fault, names)
             say(f"{fault.__name__}: {', '.join(sorted(names))}")
+    fires: set[str] = set()
+
+    async def is_quiet() -> bool:
+        nonlocal fires
+        fires = await live.firing()
+        return not fires
+
+    try:
+        await until(is_quiet, "silence", _PATIENCE_SECONDS)
+    except TimeoutError:
+        pytest.fail(f"still firing although all is mended: {sorted(fires)}")
 
 
 async def until_fired(stage: Stage, live: Live, fault: Fault, names: Collection[str]) -> None:

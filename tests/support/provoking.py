@@ -1,4 +1,4 @@
-"""A real fault for every alert: what must go wrong in a running system for it to fire."""
+"""A real fault for every alert, and its end: what must go wrong for it to fire, and what a person does about it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,6 +26,8 @@ async def poisoned(stage: Stage) -> AsyncIterator[None]:
     await _submit(stage, "poison")
     yield
     await stage.system.rows("ALTER TABLE ingest.requests DROP CONSTRAINT no_poison")
+    for record in await stage.operator.ask("ingest", "GET", "/admin/parked"):
+        await stage.operator.ask("ingest", "POST", f"/admin/parked/{record['id']}/redrive")
 
 
 @asynccontextmanager
@@ -34,6 +36,9 @@ async def garbled(stage: Stage) -> AsyncIterator[None]:
     async with AIOKafkaProducer(bootstrap_servers=stage.system.kafka_bootstrap) as producer:
         await producer.send_and_wait("requests", b"not an event", key=b"garbled")
     yield
+    for letter in await stage.operator.ask("ingest", "GET", "/admin/dead-letters"):
+        given_up = {"reason": "its producer sends it again"}
+        await stage.operator.ask("ingest", "POST", f"/admin/dead-letters/{letter['id']}/drop", body=given_up)
 
 
 @asynccontextmanager
@@ -84,9 +89,11 @@ async def platform_paused(stage: Stage) -> AsyncIterator[None]:
 @asynccontextmanager
 async def relay_gone(stage: Stage) -> AsyncIterator[None]:
     """The only relay of ingest is not there, and events wait for it."""
-    await stage.system.fleet.stop("ingest-relay")
+    relay = stage.system.fleet["ingest-relay"].spec
+    await stage.system.fleet.stop(relay.name)
     await stage.ask(3)
     yield
+    await stage.system.fleet.start(relay)
 
 
 @asynccontextmanager
