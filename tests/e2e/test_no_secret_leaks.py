@@ -320,6 +320,7 @@ async def the_command(hunt: Hunt, system: System, key: str, organization: Organi
     token = next(t for t in tokens if t["state"] == "valid" and t["kind"] == "user")
     urls = {f"{service.upper()}_URL": url for service, url in system.urls.items()}
     environment = system.environment | urls | {"PLATFORMBUS_KEY": key, "CANARY": token["access_token"]}
+    environment["APP_SECRET"] = hunt.secrets["second secret of an app"].decode()
     named = ["--organization", organization.org_id]
     added = ["connections", "add", "meta", "--name", "by hand", "--app", token["app"], "--token-env", "CANARY", *named]
     commands: Sequence[Sequence[str]] = [
@@ -329,6 +330,9 @@ async def the_command(hunt: Hunt, system: System, key: str, organization: Organi
         ["secrets", "list-keks"],
         ["keys", "list"],
         ["requests", "list", *named],
+        ["webhooks", "send", "hunted", "--sample", "leadgen", "--secret-env", "APP_SECRET"],
+        ["webhooks", "apps", "list"],
+        ["webhooks", "list"],
         ["parked", "list"],
         ["dead-letters", "list"],
         ["trace", "show", organization.connection_id],
