@@ -60,8 +60,9 @@ class LagAges:
             self._set(partition, self._empty_at.get(partition, self._clock()))
 
     def keep(self, partitions: Collection[TopicPartition]) -> None:
-        """Forget all others: they are somebody else's."""
+        """Forget all others: they are somebody else's. A client that was thrown away has told of none that it lost."""
         for partition in self._since.keys() - set(partitions):
+            metrics.LAG_MESSAGES.labels(partition.topic, str(partition.partition)).set(0)
             self._since[partition] = None
             self._empty_at.pop(partition, None)
 

@@ -41,8 +41,6 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         except TimeoutError:
             logger.warning("a rebalance goes on although a batch still runs; the inbox keeps its records single")
         for partition in revoked:
-            labels = (partition.topic, str(partition.partition))
-            metrics.LAG_MESSAGES.labels(*labels).set(0)
             metrics.ASSIGNED.labels(partition.topic).set(0)
         self._ages.keep(())
 

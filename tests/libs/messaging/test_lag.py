@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from aiokafka import TopicPartition
 from prometheus_client import REGISTRY
 
-from libs.messaging.consumer.lag import LagAges
+from libs.messaging.consumer.lag import LagAges, LagWatch
+from libs.messaging.consumer.partitions import Assignment
 
 
 @dataclass
@@ -66,3 +67,38 @@ def test_a_partition_that_went_to_another_waits_for_nobody_here() -> None:
     ages.begin({mine: [Record(1, 999_000)], gone: [Record(1, 999_000)]})
     ages.keep({mine})
     assert (ages.of(mine), ages.of(gone)) == (1.0, 0.0)
+
+
+async def test_a_consumer_that_is_built_anew_does_not_go_on_telling_of_what_another_has_now() -> None:
+    """Its last client went without a word about its partitions; the alert ConsumerStalled would never end."""
+    ages, gone = LagAges(Clock()), TopicPartition("lag-rebuilt", 1)
+    watch = LagWatch(0.0, ages)
+    await watch.is_stuck(Assigned(gone, end=9), brought=True)
+    assert _messages(gone) == 5.0
+    await Assignment(1.0, ages).on_partitions_assigned({TopicPartition("lag-rebuilt", 0)})
+    assert _messages(gone) == 0.0
+
+
+def _messages(partition: TopicPartition) -> float | None:
+    labels = {"topic": partition.topic, "partition": str(partition.partition)}
+    return REGISTRY.get_sample_value("consumer_lag_messages", labels)
+
+
+@dataclass
+class Assigned:
+    """A client that has one partition, at the fifth record before its end."""
+
+    partition: TopicPartition
+    end: int
+
+    def paused(self) -> set[TopicPartition]:
+        return set()
+
+    def assignment(self) -> set[TopicPartition]:
+        return {self.partition}
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.end)
+
+    async def position(self, _: TopicPartition) -> int:
+        return self.end - 5
