@@ -186,7 +186,9 @@ async def drop(
     parked = await lock_open(conn, record_id)
     await store.end(conn, record_id, "dropped", reason[:MAX_NOTE_CHARS])
     await _remember(conn, parked, routes, declarations)
-    if not await store.unblock_empty(conn, parked.consumer, [key_of(parked)]) and parked.attempts:
+    is_free = await store.unblock_empty(conn, parked.consumer, [key_of(parked)])
+    # A head that ended its process has counted no failure: its key was given up.
+    if not is_free and (parked.attempts or parked.key_status == "gave_up"):
         await store.go_on(conn, parked.consumer, key_of(parked))
     await operator_actions.note(conn, actor, "drop", "parked", record_id, words=reason)
 

@@ -192,6 +192,16 @@ async def test_dropping_the_head_lets_the_others_go_and_its_id_is_not_handled_an
     assert await scene.get("") == []
 
 
+async def test_dropping_a_head_that_ended_its_process_lets_the_others_go_though_it_never_failed(scene: Scene) -> None:
+    _, deadly, _ = await scene.park("a", "deadly", "c")
+    async with scene.database.transaction() as connection:
+        await connection.execute("UPDATE parked SET status = 'replayed', ended_at = now() WHERE attempts > 0")
+        await connection.execute("UPDATE parked_keys SET attempts = 20, status = 'gave_up'")
+    assert (await scene.client.post(f"/admin/parked/{deadly}/drop", json={"reason": "deadly"})).is_success
+    (head,) = await scene.get("")
+    assert (head["key_status"], head["key_attempts"], head["waiting"]) == ("waiting", 0, 1)
+
+
 async def test_a_dry_run_changes_nothing(scene: Scene) -> None:
     first, _ = await scene.park("a", "b")
     for method, path, content in (
