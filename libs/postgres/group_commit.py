@@ -156,7 +156,13 @@ class GroupCommit(Generic[T]):
             self._woken += 1
             task = asyncio.create_task(self._flush_until_idle())
             self._flushers.add(task)
-            task.add_done_callback(self._flushers.discard)
+            task.add_done_callback(self._on_ended)
+
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
+        """What came while the last writers gave their connections back found none: it needs a new one."""
+        self._flushers.discard(task)
+        if self._waiting and not self._shut and not self._closing:
+            self._wake_one()
 
     async def _flush_until_idle(self) -> None:
         """Hold a connection and write batches on it, until there has been nothing to write for long, or it breaks."""

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from deploy.local import ports
-from libs.postgres import Connection, Database
+from libs.postgres import Connection, Database, group_commit
 from libs.postgres.group_commit import Away, Full, GroupCommit
 from tests.support.databases import ServiceDatabase, TestDatabase, dsn_to
 from tests.support.proxy import Proxy
@@ -244,6 +244,31 @@ async def test_a_database_that_was_never_reached_is_away_within_the_time_limit(w
         world.proxy.heal()
         await back(commit)
         await commit.add("after", 1)
+
+
+async def test_what_comes_while_every_writer_is_giving_its_connection_back_is_written_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "_IDLE_SECONDS", 0.05)
+    lend, leaving, may_leave = world.database.acquire, asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def slow_to_end() -> AsyncIterator[Connection]:
+        async with lend() as conn:
+            yield conn
+            leaving.set()
+            await may_leave.wait()
+
+    monkeypatch.setattr(world.database, "acquire", slow_to_end)
+    async with committing(world, flushers=1) as commit:
+        await commit.add("before", 1)
+        async with asyncio.timeout(5):
+            await leaving.wait()
+            adding = asyncio.create_task(commit.add("then", 1))
+            await asyncio.sleep(0)
+            may_leave.set()
+            await adding
+    assert await world.kept() == ["before", "then"]
 
 
 async def test_closing_writes_what_waits_and_takes_nothing_more(world: World) -> None:
