@@ -32,7 +32,7 @@ class WebhookReceiverSettings(ServiceSettings):
     store_raw: bool = Field(
         default=True, validation_alias=AliasChoices("WEBHOOK_RECEIVER_STORE_RAW", "WEBHOOK_STORE_RAW")
     )
-    """False: a body is deleted once it is processed; it can then not be replayed."""
+    """False: a body is deleted once all of it is processed; it can then not be replayed."""
     retention_days: float = Field(
         default=30.0,
         gt=0,

@@ -249,7 +249,8 @@ def _endings(splits: Sequence[Split], outcomes: Sequence[Outcome], *, store_raw:
             WebhookStatus.IGNORED,
         )
         words = next((outcome.reason for outcome in mine if outcome.status is status), "it tells of no change")
-        forgets = not store_raw and status is not WebhookStatus.IGNORED
+        # What found nobody may find somebody when it is replayed, whatever became of the changes beside it.
+        forgets = not store_raw and bool(mine) and all(one.status is not WebhookStatus.IGNORED for one in mine)
         endings.append(Ending(each.delivery, status, words, forgets))
     return endings
 

@@ -9,6 +9,7 @@ import pytest
 
 from libs.vocabulary import AccountRef, ConnectionStatus
 from services.webhook_receiver.handlers import on_due_deliveries
+from services.webhook_receiver.store import listing
 from tests.support.databases import ServiceDatabase
 from tests.support.webhook_receiver import LONG_AGO, PAGE, Bench, bench, change
 
@@ -207,6 +208,21 @@ async def test_the_body_goes_once_it_is_processed_where_it_is_not_to_be_kept(rec
     await receiver.work()
     kept = [(await receiver.delivery(each))["raw"] is not None for each in (processed, duplicate, ignored, failed)]
     assert kept == [False, False, True, True]
+
+
+async def test_a_body_stays_as_long_as_a_change_in_it_has_found_nobody(receiver: Bench) -> None:
+    receiver.deps = replace(receiver.deps, store_raw=False)
+    await receiver.connect(OURS, PAGE)
+    delivery_id = await receiver.receive(change("a"), change("b", INSTAGRAM))
+    await receiver.work()
+    assert await receiver.changes(delivery_id) == [("a", "processed"), ("b", "ignored")]
+    await receiver.connect(THEIRS, INSTAGRAM)
+    row = await receiver.delivery(delivery_id)
+    async with receiver.database.transaction() as conn:
+        assert await listing.replay(conn, [delivery_id], [row["received_at"]]) == {delivery_id}
+    await receiver.work()
+    assert await receiver.keys_published(THEIRS) == ["b"]
+    assert (await receiver.delivery(delivery_id))["raw"] is None
 
 
 async def test_a_round_takes_no_more_bodies_than_memory_allows(receiver: Bench) -> None:
