@@ -107,7 +107,7 @@ def instagram_comments(draw: _Draw) -> Told:
     account, comment = draw(_ACCOUNTS), draw(_IDS)
     name = draw(st.sampled_from(["id", "comment_id"]))
     value = {name: comment, "text": draw(_TEXTS), "from": {"id": draw(_IDS)}, "media": {"id": draw(_IDS)}}
-    return Told("comments", (comment,), _in_changes("instagram", account, "comments", value))
+    return Told("comments", (account, comment), _in_changes("instagram", account, "comments", value))
 
 
 @st.composite
@@ -121,7 +121,7 @@ def instagram_mentions(draw: _Draw) -> Told:
 def story_insights(draw: _Draw) -> Told:
     account, media = draw(_ACCOUNTS), draw(_IDS)
     value = {"media_id": media, "impressions": draw(st.integers(-1, 9)), "reach": 5, "exits": 1, "replies": 0}
-    return Told("story_insights", (media,), _in_changes("instagram", account, "story_insights", value))
+    return Told("story_insights", (account, media), _in_changes("instagram", account, "story_insights", value))
 
 
 @st.composite

@@ -61,5 +61,7 @@ def message(told: Told) -> Meaning:
         return Meaning(word, key, moment(when))
     about = inside(inner, "mid") or inside(inner, "watermark") or told.digest
     which = inside(inner, "action") or inside(inner, "num_edit")
-    sender = inside(told.value, "sender", "id")
-    return Meaning(word, natural_key(told.object, kind, told.account_id, sender, when, about, which), moment(when))
+    parts = [told.account_id, inside(told.value, "sender", "id"), when, about, which]
+    if when is None:  # it can come again and look the same
+        parts += [told.digest, told.entry_time]
+    return Meaning(word, natural_key(told.object, kind, *parts), moment(when))

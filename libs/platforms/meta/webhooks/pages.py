@@ -5,7 +5,7 @@ choice is decision 0019.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from libs.platforms.meta.webhooks.keys import Meaning, Told, first, inside, moment, natural_key
 
@@ -26,7 +26,7 @@ _PARTICIPLES: Final[Mapping[str, str]] = {
 }
 _ONCE: Final = ("add", "remove", "delete")
 """Verbs that come once for one object and person at one time; others can come again and look the same."""
-_TARGETS: Final = ("comment_id", "post_id", "photo_id", "video_id", "share_id", "open_graph_story_id", "album_id")
+_TARGETS: Final = ("post_id", "photo_id", "video_id", "share_id", "open_graph_story_id", "album_id")
 
 
 def feed(told: Told) -> Meaning:
@@ -35,18 +35,28 @@ def feed(told: Told) -> Meaning:
     item, verb = str(fields.get("item", "")), str(fields.get("verb", ""))
     noun = _FEED_NOUNS.get(told.field) or _NOUNS.get(item)
     participle = _PARTICIPLES.get(verb)
-    target = first(fields, *_TARGETS)
-    parts = [target, first(fields, "edited_time", "created_time"), _person(told), fields.get("reaction_type")]
-    if target is None or (verb not in _ONCE and fields.get("edited_time") is None):
+    target, when, person = _target(fields), first(fields, "edited_time", "created_time"), _person(told)
+    parts = [target, when, person, fields.get("reaction_type")]
+    comes_again = verb not in _ONCE and fields.get("edited_time") is None
+    if target is None or comes_again or (noun == "reaction" and None in (when, person)):
         parts += [told.digest, told.entry_time]
+    if fields.get("published") in (0, False):  # what is planned is added once more when it is published
+        parts.append("unpublished")
     return Meaning(
         f"{noun}.{participle}" if noun and participle else "other",
         natural_key(told.object, told.field, told.account_id, item, verb, *parts),
-        moment(first(fields, "edited_time", "created_time")),
+        moment(when),
     )
 
 
 _FEED_NOUNS: Final[Mapping[str, str]] = {"mention": "mention", "ratings": "rating"}
+
+
+def _target(fields: Mapping[str, Any]) -> Any:
+    """Give what it is about. A comment's id is its own; all photos of a post have the post's beside their own."""
+    comment_id = first(fields, "comment_id")
+    ids = [fields[name] for name in _TARGETS if fields.get(name) not in (None, "")]
+    return ids if comment_id is None and len(ids) > 1 else comment_id or first(fields, *_TARGETS)
 
 
 def _person(told: Told) -> object:
@@ -55,15 +65,18 @@ def _person(told: Told) -> object:
 
 def lead(told: Told) -> Meaning:
     """Read `leadgen`: a form was sent. Source: "Webhooks for leadgen", read 2026-11."""
-    lead_id = told.fields.get("leadgen_id")
+    lead_id = first(told.fields, "leadgen_id")
     parts = [lead_id] if lead_id is not None else [told.account_id, told.digest]
     return Meaning("lead.created", natural_key("page", "leadgen", *parts), moment(told.fields.get("created_time")))
 
 
 def instagram_comment(told: Told) -> Meaning:
-    """Read `comments` and `live_comments`; the comment's id stands under either of two names."""
-    comment_id = first(told.fields, "id", "comment_id")
-    key = natural_key(told.object, told.field, *([comment_id] if comment_id else [told.account_id, told.digest]))
+    """Read `comments` and `live_comments`; the comment's id stands under either of two names.
+
+    Of media that two accounts made together each may hear of the same comment.
+    """
+    comment_id = first(told.fields, "id", "comment_id") or told.digest
+    key = natural_key(told.object, told.field, told.account_id, comment_id)
     return Meaning("comment.created", key, moment(first(told.fields, "timestamp", "created_time")))
 
 
@@ -78,7 +91,7 @@ def instagram_mention(told: Told) -> Meaning:
 def story_insights(told: Told) -> Meaning:
     """Read `story_insights`: sent once, after the story is over."""
     media_id = told.fields.get("media_id") or told.digest
-    return Meaning("story.insights", natural_key(told.object, told.field, media_id), None)
+    return Meaning("story.insights", natural_key(told.object, told.field, told.account_id, media_id), None)
 
 
 _AD_WORDS: Final[Mapping[str, str]] = {

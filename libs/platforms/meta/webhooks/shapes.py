@@ -40,6 +40,11 @@ _THREADS_WORDS: Final[Mapping[str, str]] = {
     "publish": "post.created",
     "delete": "post.removed",
 }
+_THREADS_OWNERS: Final[Mapping[str, tuple[str, str]]] = {
+    "replies": ("root_post", "owner_id"),
+    "publish": ("owner", "owner_id"),
+    "delete": ("owner", "owner_id"),
+}
 
 
 def changes_of(delivery: Any) -> list[Change]:
@@ -112,8 +117,8 @@ def _of_threads(fields: dict[str, Any], place: str) -> Iterator[Change]:
         told = _as_object(change, where)
         field = _word(told.get("field"), f"{where}/field")
         value, text = checked(told.get("value"), f"{where}/value")
-        # target_id is the account of a mention; of a reply or a removal it can be the post's.
-        owner = inside(value, "root_post", "owner_id") if field == "replies" else inside(value, "owner", "owner_id")
+        # target_id is the account of a mention, which is somebody else's; of a reply or a removal it can be the post's.
+        owner = inside(value, *_THREADS_OWNERS[field]) if field in _THREADS_OWNERS else None
         account = _id(owner or fields.get("target_id"), f"{place}/target_id")
         known = Told("threads", field, account, value, text, fields.get("time"))
         post = inside(value, "id") or known.digest

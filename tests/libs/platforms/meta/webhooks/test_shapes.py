@@ -87,6 +87,51 @@ def test_hidden_shown_and_hidden_again_are_three_changes() -> None:
     assert len({split(body)[0].external_event_id for body in bodies}) == 3
 
 
+def test_each_photo_of_one_post_is_a_change_of_its_own() -> None:
+    photo = {"item": "photo", "verb": "add", "post_id": "1_2", "photo_id": "7", "created_time": 1, "from": {"id": "3"}}
+    first, second = split(page(photo, photo | {"photo_id": "8"}))
+    assert first.external_event_id != second.external_event_id
+
+
+@pytest.mark.parametrize("unknown", [{"created_time": None}, {"from": None}, {"created_time": None, "from": None}])
+def test_a_reaction_that_does_not_say_when_or_whose_can_come_again(unknown: dict[str, None]) -> None:
+    like = {"item": "like", "verb": "add", "post_id": "1_2", "created_time": 1520544815, "from": {"id": "3"}} | unknown
+    first, second = (split(page(like, time=time))[0] for time in (1, 2))
+    assert first.change_type == "reaction.created"
+    assert first.external_event_id != second.external_event_id
+
+
+def test_a_planned_post_is_a_change_when_it_is_made_and_when_it_is_published() -> None:
+    post = {"item": "status", "verb": "add", "post_id": "1_2", "published": 0, "created_time": 1520544815}
+    planned, published = split(page(post, post | {"published": 1}))
+    assert planned.external_event_id != published.external_event_id
+
+
+def test_a_reaction_to_a_message_that_does_not_say_when_can_come_again() -> None:
+    item = {"sender": {"id": "5"}, "recipient": {"id": "1"}, "reaction": {"mid": "m", "action": "react"}}
+    told = [{"object": "page", "entry": [{"id": "1", "time": time, "messaging": [item]}]} for time in (1, 2)]
+    first, second = split(json.dumps(told).encode())
+    assert first.external_event_id != second.external_event_id
+
+
+def test_a_lead_without_an_id_is_told_apart_by_its_value() -> None:
+    first, second = split(page({"leadgen_id": "", "form_id": "1"}, {"leadgen_id": "", "form_id": "2"}, field="leadgen"))
+    assert first.external_event_id != second.external_event_id
+
+
+@pytest.mark.parametrize(("field", "value"), [("comments", {"id": "7"}), ("story_insights", {"media_id": "7"})])
+def test_what_two_accounts_hear_of_their_common_media_is_a_change_of_each(field: str, value: dict[str, str]) -> None:
+    entries = [{"id": account, "time": 1, "changes": [{"field": field, "value": value}]} for account in ("17", "18")]
+    first, second = split(json.dumps({"object": "instagram", "entry": entries}).encode())
+    assert first.external_event_id != second.external_event_id
+
+
+def test_a_mention_on_threads_is_of_the_account_mentioned_not_of_its_author() -> None:
+    value = {"id": "8", "owner": {"owner_id": "666"}, "root_post": {"owner_id": "667"}}
+    told = {"topic": "interaction", "target_id": "78901", "values": {"field": "mentions", "value": value}}
+    assert split(json.dumps(told).encode())[0].account_id == "78901"
+
+
 def test_words_of_feeds_that_we_do_not_know_are_other_and_told_apart_by_their_value() -> None:
     first, second = split(page({"item": "milestone", "verb": "wink", "a": 1}, {"item": "milestone", "verb": "wink"}))
     assert first.change_type == second.change_type == "other"
