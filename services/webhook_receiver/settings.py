@@ -22,6 +22,8 @@ class WebhookReceiverSettings(ServiceSettings):
     """Largest delivery, and largest body of an operator's request."""
     max_concurrent_requests: int = Field(default=1_024, ge=1, le=10_000)
     """HTTP requests served at a time. Deliveries that wait for their commit count, and cost little."""
+    pool_max_size: int = Field(default=10, ge=4, le=200)
+    """Connections of each of the two pools; the edge keeps two while there is traffic and needs some beside them."""
     refusals_kept_per_minute: int = Field(default=30, ge=0, le=10_000)
     """Of each app, how many deliveries with a wrong signature are kept to be looked at."""
     verify_tokens: Mapping[str, SecretStr] = Field(

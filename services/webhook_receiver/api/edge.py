@@ -12,6 +12,7 @@ sends them one after the other gets slow, and who sends good ones does not (deci
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic, perf_counter
@@ -32,7 +33,8 @@ from services.webhook_receiver.usecases.arriving import new_delivery_id
 
 PREFIX: Final = "/webhooks/"
 ROUTE: Final = "/webhooks/{platform}/{app}"
-_CREDENTIALS: Final = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"x-api-key"})
+_CREDENTIALS: Final = re.compile(rb"authorization|cookie|token|secret|api-?key|passw|credential|session|jwt")
+"""In the names of headers that proxies, gateways and people with a wrong client send beside a delivery."""
 _LONGEST_TEXT: Final = 500
 _LONGEST_LENGTH: Final = 15
 _ROW_BYTES: Final = 1_000
@@ -334,7 +336,7 @@ def _arrival(app: App, scope: Scope, found: dict[bytes, bytes], body: bytes, sig
 def _headers_json(headers: Sequence[tuple[bytes, bytes]]) -> str:
     kept: dict[str, str] = {}
     for name, value in headers:
-        if name not in _CREDENTIALS:
+        if _CREDENTIALS.search(name) is None:
             key, text = name.decode("latin-1"), value.decode("latin-1")
             kept[key] = f"{kept[key]}, {text}" if key in kept else text
     return orjson.dumps(kept).decode()

@@ -28,6 +28,13 @@ def test_the_names_of_the_system_before_work_and_the_new_ones_come_first(monkeyp
     assert WebhookReceiverSettings().kek_file == Path("kek.json")
 
 
+def test_a_pool_that_the_edges_writers_would_fill_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for few in ("1", "3"):
+        monkeypatch.setenv("WEBHOOK_RECEIVER_POOL_MAX_SIZE", few)
+        with pytest.raises(ValidationError, match="greater than or equal to 4"):
+            WebhookReceiverSettings()
+
+
 def test_verify_tokens_name_platform_and_app_and_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBHOOK_VERIFY_TOKENS", '{"meta/1001": "planted-token"}')
     settings = WebhookReceiverSettings()

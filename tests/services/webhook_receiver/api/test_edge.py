@@ -65,6 +65,18 @@ async def test_a_true_signature_is_a_row_before_the_answer(door: Door) -> None:
     assert STORE_SECONDS.labels("meta")._sum.get() > stored
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Proxy-Authorization", "Cookie", "X-Api-Key", "X-Forwarded-Access-Token", "X-Auth-Token", "X-Client-Secret"],
+)
+async def test_a_header_that_may_carry_a_credential_is_not_kept(door: Door, name: str) -> None:
+    assert (await door.post(headers={name: "hunter2", "X-Kept": "kept"})).status_code == 200
+    assert (await door.post(secret=RETIRED, headers={name: "hunter2"})).status_code == 401
+    for row in await door.kept(2):
+        assert "hunter2" not in str(row)
+    assert json.loads((await door.rows())[0]["headers"])["x-kept"] == "kept"
+
+
 async def test_a_traceparent_that_is_none_is_not_kept(door: Door) -> None:
     await door.post(headers={"traceparent": "00-zz"})
     assert "zz" not in str((await door.rows())[0]["traceparent"])
