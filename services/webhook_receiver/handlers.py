@@ -31,6 +31,7 @@ from services.webhook_receiver.usecases.directory import AppDirectory
 from services.webhook_receiver.usecases.shards import LeaseLost, Shards
 
 REFRESH_SECONDS: Final = 2.0
+REFRESH_LIMIT_SECONDS: Final = 3.0
 MEASURE_SECONDS: Final = 10.0
 SWEEP_SECONDS: Final = 45.0
 LOCK_TRIES: Final = 10
@@ -172,9 +173,13 @@ async def keep_fresh(directory: AppDirectory, database: Database, stop: asyncio.
 
 
 async def refresh_apps(directory: AppDirectory, database: Database) -> None:
-    """Let the directory know at once."""
+    """Let the directory know at once; a server that fell silent is left soon, or a retired secret would live on."""
     async with database.acquire() as conn:
-        await directory.refresh(conn)
+        limit = asyncio.get_running_loop().call_later(REFRESH_LIMIT_SECONDS, conn.terminate)
+        try:
+            await directory.refresh(conn)
+        finally:
+            limit.cancel()
 
 
 async def keep_measuring(deps: Deps, stop: asyncio.Event) -> None:

@@ -3,19 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from deploy.local import ports
 from libs.platforms.base import Platform
+from libs.postgres import Database, is_available_error
 from libs.security.key_file import new_key
 from libs.security.sealing import KeyRing
 from libs.vocabulary import PlatformName
+from services.webhook_receiver import handlers
 from services.webhook_receiver.handlers import hourly_reseal
 from services.webhook_receiver.usecases.directory import AppDirectory
 from tests.support.asgi import problem_of
 from tests.support.databases import ServiceDatabase
+from tests.support.proxy import Proxy
 from tests.support.webhook_receiver import Bench, bench, operators_client
 
 pytestmark = pytest.mark.db
@@ -94,6 +99,36 @@ async def test_a_secret_is_rotated_without_a_gap_and_never_are_three_active(
         await receiver.rows("SELECT FROM webhook_app_secrets WHERE status = 'retired' AND sealed_secret IS NOT NULL")
         == []
     )
+
+
+async def test_a_database_that_falls_silent_keeps_no_retired_secret_alive_for_long(
+    receiver: Bench, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "REFRESH_LIMIT_SECONDS", 0.2)
+    added = (await http.post("/v1/webhook-apps", json=body())).json()
+    through = urlsplit(receiver.dsns.worker_dsn)
+    proxy = Proxy(ports.choose(), through.port or 5432)
+    proxy.start()
+    dsn = through._replace(netloc=f"{through.username}:{through.password}@127.0.0.1:{proxy.port}").geturl()
+    elsewhere = AppDirectory(receiver.ring, receiver.deps.platforms, secrets={}, verify_tokens={})
+    database = await Database.connect(dsn, role="worker", application_name="test", max_size=1)
+    try:
+        await handlers.refresh_apps(elsewhere, database)
+        assert elsewhere.find("meta", "1001") is not None
+        proxy.black_hole()
+        await http.delete(f"/v1/webhook-apps/meta/1001/secrets/{added['secrets'][0]['id']}")
+        async with asyncio.timeout(2):
+            with pytest.raises(Exception) as caught:
+                await handlers.refresh_apps(elsewhere, database)
+        assert is_available_error(caught.value)
+        proxy.heal()
+        await handlers.refresh_apps(elsewhere, database)
+        app = elsewhere.find("meta", "1001")
+        assert app is not None
+        assert app.secrets == ()
+    finally:
+        database.terminate()
+        await proxy.close()
 
 
 async def test_of_many_secrets_added_at_once_two_become_active(receiver: Bench, http: httpx.AsyncClient) -> None:
