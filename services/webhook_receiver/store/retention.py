@@ -23,13 +23,15 @@ async def drop_partitions(conn: Connection, older_than_seconds: float) -> int:
 AT_ONCE: Final = 2_000
 """Rows of one portion. Part of the statements: of a number that it does not know, the planner thinks too much."""
 
-# Ids are in the order of time, so the oldest are the first of the primary key, whether they are old enough or not.
+# Ids are in the order of time, so the oldest are the first of the primary key, whether they are old enough or not. What
+# waits to be processed stays: it was answered.
 FORGET_EVENTS: Final = f"""
 WITH oldest AS MATERIALIZED (
     SELECT id, received_at FROM webhook_events ORDER BY id, received_at LIMIT {AT_ONCE}
 )
 DELETE FROM webhook_events
 WHERE received_at < statement_timestamp() - make_interval(secs => $1) AND id = ANY(ARRAY(SELECT id FROM oldest))
+    AND status NOT IN ('received', 'processing') AND next_attempt_at IS NULL
 """  # noqa: S608  a constant number
 FORGET_CHANGES: Final = f"""
 WITH oldest AS MATERIALIZED (
@@ -55,7 +57,7 @@ WHERE ctid = ANY(ARRAY(
 
 
 async def forget_events(conn: Connection, older_than_seconds: float) -> int:
-    """Delete a portion of the oldest deliveries; give how many went."""
+    """Delete a portion of the oldest deliveries that are done; give how many went."""
     return _count(await conn.execute(FORGET_EVENTS, older_than_seconds))
 
 

@@ -86,6 +86,25 @@ async def test_what_is_older_than_it_is_kept_goes_in_portions_and_its_keys_stay_
     assert (await daily_months(30.0, receiver.database))["deliveries"] == 0
 
 
+async def test_what_waits_to_be_processed_is_kept_however_old_it_is(receiver: Bench, owner: asyncpg.Connection) -> None:
+    await receiver.connect(OURS)
+    await owner.execute(
+        "CREATE TABLE webhook_events_202001 PARTITION OF webhook_events"
+        " FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z')"
+    )
+    january = (datetime.now(UTC) - datetime(2020, 1, 15, tzinfo=UTC)).days
+    await age(receiver, await receiver.receive({"raise": "a bug"}), 32)
+    await receiver.work()
+    waiting = [await age(receiver, await receiver.receive(change(f"{days}")), days) for days in (january, 31)]
+    counts = await daily_months(30.0, receiver.database)
+    assert (counts["deliveries"], counts["partitions_dropped"]) == (0, 0)
+    await receiver.work()
+    assert [await receiver.status(each) for each in waiting] == ["processed", "processed"]
+    counts = await daily_months(30.0, receiver.database)
+    assert (counts["deliveries"], counts["partitions_dropped"]) == (2, 1)
+    assert [row["status"] for row in await receiver.rows("SELECT status FROM webhook_events")] == ["failed"]
+
+
 async def test_a_month_that_is_over_is_dropped_and_one_that_is_not_never(
     receiver: Bench, owner: asyncpg.Connection
 ) -> None:
