@@ -249,8 +249,8 @@ class GroupCommit(Generic[T]):
         try:
             await self._write(conn, [entry[0] for entry in batch])
         except Exception as error:
-            if is_available_error(error):
-                raise
+            if is_available_error(error) or isinstance(error, asyncpg.LockNotAvailableError):
+                raise  # each half would wait for the same lock; somebody else's doing, as when the database is away
             if len(batch) == 1:
                 if not batch[0][2].done():
                     batch[0][2].set_exception(error)

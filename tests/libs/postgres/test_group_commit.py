@@ -159,6 +159,25 @@ async def test_what_is_wrong_fails_alone(world: World) -> None:
     assert await world.kept() == [word for word in words if word.isdigit()]
 
 
+async def test_a_lock_that_somebody_holds_is_nobodys_fault_here_and_no_half_waits_for_it_again(world: World) -> None:
+    async def write(conn: Connection, words: Sequence[str]) -> None:
+        await conn.execute("SET lock_timeout = '200ms'")
+        await world.write(conn, words)
+
+    admin = await asyncpg.connect(world.admin_dsn)
+    commit = GroupCommit(world.database, write, name="test", flushers=1)
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE ingest.kept IN SHARE MODE")
+        said = await add(commit, [str(number) for number in range(8)])
+    assert {type(one) for one in said} == {Away}
+    assert len(world.batches) == 1
+    await back(commit)
+    await commit.add("later", 1)
+    await commit.close()
+    await admin.close()
+    assert await world.kept() == ["later"]
+
+
 async def test_a_waiter_that_is_cancelled_takes_its_item_with_it(world: World) -> None:
     world.may_write.clear()
     async with committing(world, flushers=1, max_held=3) as commit:
