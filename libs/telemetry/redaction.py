@@ -99,10 +99,15 @@ def redact(value: Any, *, max_chars: int = MAX_TEXT_CHARS) -> Any:
 
 
 def safe_error(error: BaseException, *, max_chars: int = MAX_ERROR_CHARS) -> str:
-    """Give `Type: message` without secrets, short enough to be stored in a row or sent in an event."""
+    """Give `Type: message` without secrets, fit to be stored in a row or sent in an event."""
     message = str(error)
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return redact_text(text, max_chars=max_chars)
+    return storable(redact_text(text, max_chars=max_chars))
+
+
+def storable(text: str) -> str:
+    """Replace what no text of Postgres and no UTF-8 holds: U+0000 and lone surrogates, which errors quote at times."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _mark_value(match: re.Match[str]) -> str:

@@ -15,7 +15,7 @@ from libs.events.webhooks_events import WebhookReceived
 from libs.messaging.outbox import MessageTooLarge, OutboxItem, append_many
 from libs.platforms.base import Change, Platform, UnknownShape
 from libs.postgres import Connection
-from libs.telemetry.redaction import redact_text, safe_error
+from libs.telemetry.redaction import redact_text, safe_error, storable
 from libs.vocabulary import AccountRef, PlatformName, WebhookStatus
 from libs.work_queue.claims import backoff_seconds
 from services.webhook_receiver.models import (
@@ -135,7 +135,7 @@ async def settle(conn: Connection, splits: Sequence[Split], *, store_raw: bool) 
 async def fail(conn: Connection, delivery: Delivery, error: Exception) -> bool:
     """Mark a delivery as failed; give whether it will be tried again. The caller's transaction holds the fence."""
     if isinstance(error, CannotProcess):
-        words = redact_text(str(error), max_chars=MAX_ERROR_CHARS)
+        words = storable(redact_text(str(error), max_chars=MAX_ERROR_CHARS))
         await deliveries.fail(conn, delivery, reason=error.reason, error=words, retry_seconds=None)
         return False
     words = safe_error(error)[:MAX_ERROR_CHARS]

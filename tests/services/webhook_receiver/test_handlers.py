@@ -187,6 +187,16 @@ async def test_what_cannot_be_stored_fails_alone_and_the_rest_of_its_round_goes_
     assert row["next_attempt_at"] is not None
 
 
+async def test_an_error_whose_words_cannot_be_stored_holds_nobody_up(receiver: Bench) -> None:
+    await receiver.connect(OURS, PAGE)
+    poison = await receiver.receive({"raise": "no \x00 and \ud800 here"})
+    good = await receiver.receive(change("a"))
+    await receiver.work()
+    assert await receiver.status(good) == "processed"
+    row = await receiver.delivery(poison)
+    assert (row["status"], row["error"]) == ("failed", "RuntimeError: no \ufffd and ? here")
+
+
 async def test_a_change_larger_than_its_topic_fails_at_once(receiver: Bench) -> None:
     await receiver.connect(OURS, PAGE)
     large = await receiver.receive(change("a", text="x" * 1_100_000))
