@@ -58,14 +58,29 @@ def rules(pace: Pace = Pace()) -> dict[str, Any]:
 def _edge(pace: Pace) -> tuple[Alert, ...]:
     refused = f"sum by (platform) (rate(webhook_refused_total[{pace.span(300)}]))"
     received = f"sum by (platform) (rate(webhook_received_total[{pace.span(300)}]))"
+    ours = f'sum by (service) (rate(webhook_refused_total{{reason=~"away|full|not_stored"}}[{pace.span(60)}]))'
     return (
+        Alert(
+            "WebhookEdgeUnavailable",
+            "page",
+            f"{ours} > 0",  # of a short span, so that a restart of the database wakes nobody up
+            120,
+            "Webhooks are turned away because they cannot be stored",
+        ),
         Alert(
             "WebhooksUnprocessed",
             "page",
             f"max by (service) (webhook_oldest_unprocessed_age_seconds) > {pace.seconds(60)}\n"
-            '  or max by (service) (webhook_events{status="failed"}) > 0',
+            '  or max by (service) (webhook_events{status="retrying"}) > 10',
             120,
-            "Webhooks that were answered 200 are not processed, or were given up",
+            "Webhooks that were answered 200 are not processed, or fail again and again",
+        ),
+        Alert(
+            "WebhooksFailed",
+            "ticket",
+            'max by (service) (webhook_events{status="failed"}) > 0',
+            60,
+            "Webhooks that were answered 200 were given up, and wait for a replay",
         ),
         Alert(
             "WebhooksRefused",

@@ -64,6 +64,21 @@ async def platform_fails(stage: Stage) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def delivery_given_up(stage: Stage) -> AsyncIterator[None]:
+    """A table refuses what a delivery tells of, at its last attempt, which is its first one here."""
+    attempts = "ALTER TABLE webhooks.webhook_events ALTER COLUMN max_attempts SET DEFAULT"
+    await stage.system.rows(f"{attempts} 1")
+    await stage.system.rows(
+        "ALTER TABLE webhooks.webhook_changes ADD CONSTRAINT no_poison CHECK (account_id <> '666') NOT VALID"
+    )
+    await stage.push(page="666")
+    yield
+    await stage.system.rows("ALTER TABLE webhooks.webhook_changes DROP CONSTRAINT no_poison")
+    await stage.system.rows(f"{attempts} 10")
+    await stage.operator.ask("webhook_receiver", "POST", "/v1/webhooks:replay", body={"status": "failed"})
+
+
+@asynccontextmanager
 async def deliveries_stuck(stage: Stage) -> AsyncIterator[None]:
     """Somebody's transaction holds the table that deliveries are split into."""
     async with _locked(stage, "webhooks.webhook_changes", "SHARE"):
@@ -104,15 +119,24 @@ async def consumer_stuck(stage: Stage) -> AsyncIterator[None]:
         yield
 
 
+@asynccontextmanager
+async def nothing_stored(stage: Stage) -> AsyncIterator[None]:
+    """Somebody's transaction holds the table that deliveries are kept in."""
+    async with _locked(stage, "webhooks.webhook_events", "SHARE"):
+        yield
+
+
 FAULTS: Final[tuple[tuple[Fault, frozenset[str]], ...]] = (
     (poisoned, frozenset({"ParkedKeysGrowing"})),
     (garbled, frozenset({"DeadLettersOpen"})),
     (job_held, frozenset({"JobMissed"})),
     (platform_fails, frozenset({"PlatformCallsFailing", "WebhooksRefused"})),
+    (delivery_given_up, frozenset({"WebhooksFailed"})),
     (deliveries_stuck, frozenset({"WebhooksUnprocessed"})),
     (platform_paused, frozenset({"QueueOverdue"})),
     (relay_gone, frozenset({"RelayStalled", "OutboxAgeHigh", "ServiceDown"})),
     (consumer_stuck, frozenset({"ConsumerStalled", "ConsumerLagHigh"})),
+    (nothing_stored, frozenset({"WebhookEdgeUnavailable"})),
 )
 """In this order: each leaves working what the ones behind it need."""
 
@@ -122,7 +146,11 @@ async def _knock(stage: Stage) -> None:
     await stage.push(forged=True)
 
 
-MEANWHILE: Final[Mapping[Fault, Again]] = {platform_fails: _knock}
+async def _knock_in_vain(stage: Stage) -> None:
+    await stage.push(status=503)
+
+
+MEANWHILE: Final[Mapping[Fault, Again]] = {platform_fails: _knock, nothing_stored: _knock_in_vain}
 """What goes on until the alerts of a fault fire: those about rates need more than one call."""
 
 

@@ -68,17 +68,19 @@ class Stage:
         ]
         await asyncio.gather(*(send_by_http(self.client, self.organization, ask) for ask in asks))
 
-    async def push(self, *, forged: bool = False, body: bytes | None = None) -> bytes:
-        """Deliver one change of the page, or the given body again; give the body."""
+    async def push(
+        self, *, page: str = PAGE, forged: bool = False, body: bytes | None = None, status: int = 200
+    ) -> bytes:
+        """Deliver one change of the page, or the given body again, to this answer; give the body."""
         app, secret = next(iter(json.loads(self.system.environment["META_APP_SECRETS"]).items()))
-        value = {"leadgen_id": str(next(self.numbers)), "page_id": PAGE, "created_time": 1_588_890_044}
-        entry = {"id": PAGE, "time": 1_588_890_044, "changes": [{"field": "leadgen", "value": value}]}
+        value = {"leadgen_id": str(next(self.numbers)), "page_id": page, "created_time": 1_588_890_044}
+        entry = {"id": page, "time": 1_588_890_044, "changes": [{"field": "leadgen", "value": value}]}
         body = body or json.dumps({"object": "page", "entry": [entry]}).encode()
         key = secret[::-1] if forged else secret
         headers = {"X-Hub-Signature-256": f"sha256={hmac.new(key.encode(), body, hashlib.sha256).hexdigest()}"}
         url = f"{self.system.urls['webhook_receiver']}/webhooks/meta/{app}"
         answer = await self.http.post(url, content=body, headers=headers)
-        assert answer.status_code == (401 if forged else 200), answer.text
+        assert answer.status_code == (401 if forged else status), answer.text
         return body
 
     async def move_everything(self) -> None:
