@@ -107,7 +107,10 @@ def keys_on_several_partitions(records: Iterable[Published]) -> list[str]:
 
 
 async def consumers_behind(bootstrap: str) -> list[str]:
-    """Name the partitions in which a group has not committed everything: `group topic/partition: 3 of 7`."""
+    """Name the partitions in which a group has not committed everything: `group topic/partition: 3 of 7`.
+
+    Of a topic that a group has committed anything of, also those of which it has committed nothing.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     await asyncio.gather(admin.start(), consumer.start())
@@ -116,11 +119,15 @@ async def consumers_behind(bootstrap: str) -> list[str]:
         behind = []
         for group in sorted(groups):
             committed = await admin.list_consumer_group_offsets(group)
-            ends = await consumer.end_offsets(list(committed))
+            topics = {place.topic for place in committed}
+            ends = await consumer.end_offsets(
+                [TopicPartition(topic, number) for topic in topics for number in await _partitions(consumer, topic)]
+            )
+            at = {place: max(0, known.offset) for place, known in committed.items()}
             behind += [
-                f"{group} {place.topic}/{place.partition}: {known.offset} of {ends[place]}"
-                for place, known in committed.items()
-                if known.offset < ends[place]
+                f"{group} {place.topic}/{place.partition}: {at.get(place, 0)} of {end}"
+                for place, end in ends.items()
+                if at.get(place, 0) < end
             ]
         return behind
     finally:
