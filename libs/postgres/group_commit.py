@@ -87,6 +87,7 @@ class GroupCommit(Generic[T]):
         self._held = 0
         self._held_bytes = 0
         self._flushers: set[asyncio.Task[None]] = set()
+        self._writing = 0  # of them; the others give their connections back
         self._idle: list[asyncio.Future[bool]] = []
         self._woken = 0  # flushers that will look at what waits, but have not yet
         self._sweep: asyncio.TimerHandle | None = None
@@ -152,16 +153,17 @@ class GroupCommit(Generic[T]):
         if self._idle:
             self._woken += 1
             self._idle.pop().set_result(True)
-        elif len(self._flushers) < self._max_flushers:
+        elif self._writing < self._max_flushers:
             self._woken += 1
+            self._writing += 1
             task = asyncio.create_task(self._flush_until_idle())
             self._flushers.add(task)
-            task.add_done_callback(self._on_ended)
+            task.add_done_callback(self._flushers.discard)
 
-    def _on_ended(self, task: asyncio.Task[None]) -> None:
-        """What came while the last writers gave their connections back found none: it needs a new one."""
-        self._flushers.discard(task)
-        if self._waiting and not self._shut and not self._closing:
+    def _leave(self) -> None:
+        """Count a flusher no more that will only give its connection back, which takes long when nobody answers."""
+        self._writing -= 1
+        if self._waiting and not self._shut and not self._closing:  # came when it was told to end
             self._wake_one()
 
     async def _flush_until_idle(self) -> None:
@@ -185,6 +187,7 @@ class GroupCommit(Generic[T]):
                 if conn is not None:
                     _end(conn)
                 self._go_away(error)
+            self._leave()
 
     async def _rest(self) -> bool:
         """Wait for work; give whether there may be some."""
