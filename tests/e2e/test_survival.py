@@ -114,6 +114,8 @@ async def test_faults_of_every_part_lose_nothing_double_nothing_and_leave_nothin
     began = time.monotonic()
     await asyncio.gather(nemesis.run(plan), callers.run(system))
     say(f"{dict(nemesis.done)} in {nemesis.ended_at - began:.0f} s, answered after {time.monotonic() - began:.0f} s")
+    late = time.monotonic() - nemesis.ended_at
+    assert late <= SETTLE_SECONDS, f"callers had their last answer only {late:.0f} s after the last fault"
     await _settle(system, nemesis)
     say(f"settled {time.monotonic() - nemesis.ended_at:.0f} s after the last fault; exits: {_exits(system)}")
     say(f"webhooks were answered {dict(sum((sender.answers() for sender in callers.webhooks), Counter()))}")
