@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -131,6 +132,26 @@ WHERE status = $7 AND {_NOT_PUBLISHED} AND {_WANTED}
 ORDER BY id
 LIMIT $10
 """  # noqa: S608  constant conditions
+# Among what a delivery tells of, something may have found nobody though the delivery as a whole is processed.
+PAGE_IGNORED: Final = f"""
+SELECT id, received_at, status, signature_valid, raw IS NOT NULL AS has_body
+FROM webhook_events
+WHERE id = ANY(ARRAY(
+    (SELECT id FROM webhook_events WHERE status = 'ignored' AND {_NOT_PUBLISHED} AND {_WANTED} ORDER BY id LIMIT $10)
+    UNION
+    (SELECT event_id
+    FROM webhook_changes AS change
+    WHERE change.status = 'ignored' AND event_id >= $1 AND event_id < $2 AND EXISTS (
+        SELECT FROM webhook_events AS event
+        WHERE event.id = event_id AND event.received_at = change.received_at AND {_ENDED} AND {_WANTED}
+    )
+    GROUP BY event_id
+    ORDER BY event_id
+    LIMIT $10)
+))
+ORDER BY id
+LIMIT $10
+"""  # noqa: S608  constant conditions
 NAMED: Final = """
 SELECT id, received_at, status, signature_valid, raw IS NOT NULL AS has_body
 FROM webhook_events
@@ -140,7 +161,13 @@ ORDER BY id
 
 
 async def list_page(conn: Connection, wanted: Filter, *, above: UUID, below: UUID, limit: int) -> list[Record]:
-    """Give what a replay needs to know of the first deliveries of a window that ended somehow."""
+    """Give what a replay needs to know of the first deliveries of a window that ended somehow.
+
+    Ignored ones are also those of which only a part was.
+    """
+    if wanted.status is WebhookStatus.IGNORED:
+        whole = replace(wanted, status=None)
+        return await conn.fetch(PAGE_IGNORED, *_values(whole, above, below), limit)
     query = PAGE_NOT_PUBLISHED if wanted.status in _SEARCHED else PAGE
     return await conn.fetch(query, *_values(wanted, above, below), limit)
 

@@ -56,6 +56,27 @@ async def test_an_ignored_delivery_is_published_once_to_each_organization_that_h
     assert await receiver.changes(delivery_id) == [("a", "processed"), ("b", "processed")]
 
 
+async def test_a_replay_of_what_was_ignored_takes_what_was_ignored_beside_something_published(
+    receiver: Bench, http: httpx.AsyncClient
+) -> None:
+    instagram = AccountRef("instagram", "17")
+    await receiver.connect(OURS)
+    mixed = await receiver.receive(change("a"), change("b", instagram))
+    alone = await receiver.receive(change("c", instagram))
+    await receiver.receive(change("d"))
+    await receiver.receive(change("e"), change("f", instagram), app="2")
+    await receiver.work()
+    assert await receiver.status(mixed) == "processed"
+    await receiver.connect(THEIRS, instagram)
+    told = await replay(http, status="ignored", app="1")
+    assert (told["matched"], told["replayed"], told["refused"]) == (2, 2, [])
+    await receiver.work()
+    assert await receiver.keys_published(THEIRS) == ["b", "c"]
+    assert await receiver.keys_published(OURS) == ["a", "d", "e"]
+    assert [await receiver.status(each) for each in (mixed, alone)] == ["processed", "processed"]
+    assert (await replay(http, status="ignored", app="1"))["matched"] == 0
+
+
 async def test_a_replay_of_what_was_published_publishes_nothing_new_and_keeps_its_state(
     receiver: Bench, http: httpx.AsyncClient
 ) -> None:
