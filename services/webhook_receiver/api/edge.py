@@ -15,6 +15,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic, perf_counter
 from typing import Any, Final, Protocol
 
@@ -336,10 +337,15 @@ def _arrival(app: App, scope: Scope, found: dict[bytes, bytes], body: bytes, sig
 def _headers_json(headers: Sequence[tuple[bytes, bytes]]) -> str:
     kept: dict[str, str] = {}
     for name, value in headers:
-        if _CREDENTIALS.search(name) is None:
+        if not _may_carry_credential(name):
             key, text = name.decode("latin-1"), value.decode("latin-1")
             kept[key] = f"{kept[key]}, {text}" if key in kept else text
     return orjson.dumps(kept).decode()
+
+
+@lru_cache(maxsize=512)
+def _may_carry_credential(name: bytes) -> bool:
+    return _CREDENTIALS.search(name) is not None
 
 
 def _traceparent(found: dict[bytes, bytes]) -> str | None:
