@@ -179,10 +179,11 @@ async def seen(conn: Connection, consumer: str, key: Key) -> Due:
 
 
 # The next attempt is planned before this one begins: one that kills the process counts too, and waits longer each time.
+# An owner is one start of a process. One that finds its own claim lives: the database was away, nothing was killed.
 CLAIM: Final = """
 UPDATE parked_keys
-SET attempts = attempts + 1, lease_epoch = nextval('parked_claims'), locked_by = $5,
-    locked_until = clock_timestamp() + make_interval(secs => $6),
+SET attempts = attempts + (locked_by IS DISTINCT FROM $5)::integer, lease_epoch = nextval('parked_claims'),
+    locked_by = $5, locked_until = clock_timestamp() + make_interval(secs => $6),
     next_attempt_at = clock_timestamp()
         + make_interval(secs => least($8, $7 * 2.0 ^ least(attempts + 1, 30)) * (0.75 + random() / 4))
 WHERE consumer = $1 AND topic = $2 AND key = $3 AND lease_epoch = $4

@@ -236,8 +236,9 @@ async def test_a_replay_that_never_comes_back_counts_as_an_attempt(bench: Bench)
         async with bench.database.acquire() as conn:
             (seen,) = await store.due(conn, "ingest", [FACTS.name], 10)
             assert seen.attempts == attempt
+            owner = f"killed {attempt}"
             assert await store.claim(
-                conn, "ingest", seen, "killed", lease_seconds=0.0, first_wait_seconds=0.0, longest_wait_seconds=0.0
+                conn, "ingest", seen, owner, lease_seconds=0.0, first_wait_seconds=0.0, longest_wait_seconds=0.0
             )
     await bench.replay(most_attempts=2)
     assert await bench.blocked() == [("a", "gave_up")]

@@ -190,3 +190,19 @@ async def test_many_replayers_of_many_keys_apply_each_record_once(bench: Bench) 
     stop.set()
     await asyncio.gather(*replayers)
     await check(bench, set(), seed)
+
+
+async def test_a_database_that_goes_away_costs_no_attempt_while_the_process_lives(bench: Bench) -> None:
+    async def away() -> None:
+        raise ConnectionResetError
+
+    bench.fails = lambda _, __: True
+    await bench.poll([bench.log.fact("a", "one")])
+    bench.fails = lambda _, __: False
+    here, bench.pause = bench.pause, away
+    replayer = bench.replayer(most_attempts=2)
+    for _ in range(4):
+        assert await replayer.replay_due(asyncio.Event()) == 1
+    bench.pause = here
+    await replayer.replay_due(asyncio.Event())
+    assert await bench.applied() == ["one"]
