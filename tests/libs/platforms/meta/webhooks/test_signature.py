@@ -1,7 +1,6 @@
 import base64
 import hmac
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -76,25 +75,6 @@ def test_every_secret_is_tried_whatever_the_others_gave(monkeypatch: pytest.Monk
     vector = VECTORS[0]
     check_signature(header(vector["header"]), base64.b64decode(vector["body"]), [b"app_secret_example", b"b", b"c"])
     assert tried == [b"app_secret_example", b"b", b"c"]
-
-
-def test_all_but_the_hash_itself_takes_a_few_microseconds() -> None:
-    body, secret = b"x" * 2048, b"app_secret_example"
-    given = [(b"host", b"example.com"), (b"content-type", b"application/json"), (b"user-agent", b"facebookexternalua")]
-    given += header("sha256=" + hmac.new(secret, body, "sha256").hexdigest())
-
-    def fastest(act: Any, rounds: int = 2000) -> float:
-        """Microseconds of the fastest of many: what it takes when nobody else has the processor."""
-        best = float("inf")
-        for _ in range(rounds):
-            started = time.perf_counter()
-            act()
-            best = min(best, time.perf_counter() - started)
-        return best * 1e6
-
-    whole = fastest(lambda: check_signature(given, body, [secret]))
-    hashing = fastest(lambda: hmac.digest(secret, body, "sha256"))
-    assert whole - hashing < 5
 
 
 def test_a_token_can_be_of_any_letters_and_a_parameter_comes_once() -> None:
