@@ -16,7 +16,8 @@ from services.sandbox.calls import CallRow
 from services.sandbox.exchange import Answer, Call, Surroundings
 from services.sandbox.meta import faulting
 from services.sandbox.meta.errors import GraphError, aborted_item, bad_parameter, too_many_items
-from services.sandbox.meta.handling import Handler, Prepared, Request, redact, redact_text
+from services.sandbox.meta.handling import Handler, Prepared, redact, redact_text
+from services.sandbox.meta.operations import Request
 from services.sandbox.meta.params import Params, from_text
 from services.sandbox.meta.references import referred_names, substitute
 from services.sandbox.wire import parse_query
@@ -155,6 +156,7 @@ def _prepare(
         query=query,
         secret=secret,
         base_url=outer.call.base_url,
+        host=outer.call.host,
         version=outer.version,
         item_index=item.index,
         item_name=item.name,

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 
@@ -16,13 +15,13 @@ from services.sandbox.meta.errors import (
     OAUTH,
     GraphError,
     bad_parameter,
-    missing_object,
     no_token,
     retired_version,
     too_many_ids,
     unknown_path,
 )
 from services.sandbox.meta.listing import NotCovered
+from services.sandbox.meta.operations import Context, Request, Route, Table, split_version
 from services.sandbox.meta.params import Params
 from services.sandbox.meta.quota import (
     Bucket,
@@ -34,8 +33,8 @@ from services.sandbox.meta.quota import (
     refusal,
 )
 from services.sandbox.meta.reading import Reader
-from services.sandbox.meta.routes import CURRENT, Route, find_route, is_marketing, serving_version, split_version
-from services.sandbox.meta.tokens import Token, Tokens, debug_data
+from services.sandbox.meta.tokens import Token, Tokens
+from services.sandbox.meta.versions import CURRENT, SUPPORTED, is_marketing, serving_version
 from services.sandbox.meta.world import Node, World
 
 MAX_IDS = 50  # T: "(#100) Too many IDs. Maximum: 50."
@@ -45,22 +44,6 @@ _SECRET_KEYS = {
 _CHALLENGES = {190: "invalid_token", 104: "invalid_request", 2500: "invalid_request"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SECRET_TEXT = re.compile(r"EAA[A-Za-z0-9]{20,}|\d{10,}(?:\||%7[Cc])[0-9a-f]{32}")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What both a single call and an item of a batch come down to."""
-
-    method: str
-    path: str
-    params: Params
-    query: Query
-    secret: str | None
-    base_url: str
-    version: str | None = None
-    """Of the batch around it, for items without their own."""
-    item_index: int | None = None
-    item_name: str | None = None
 
 
 @dataclass(slots=True)
@@ -92,8 +75,11 @@ def redact_text(text: str) -> str:
 class Handler:
     """Answers calls from one world."""
 
-    def __init__(self, around: Surroundings, world: World, cast: Cast, tokens: Tokens, quotas: Quotas) -> None:
+    def __init__(
+        self, around: Surroundings, world: World, cast: Cast, tokens: Tokens, quotas: Quotas, table: Table
+    ) -> None:
         self.around = around
+        self.table = table
         self.world = world
         self.tokens = tokens
         self.quotas = quotas
@@ -105,15 +91,15 @@ class Handler:
         """Find out what is asked, by whom, and whether a fault hits it."""
         asked, parts = split_version(request.path)
         token = self.tokens.find(request.secret) if request.secret else None
-        route = find_route(request.method, parts, request.params, self.world, token)
-        row.operation, row.token = route.operation, token.id if token else None
+        route = self.table.find(request, parts, self.world, token)
+        row.operation, row.token = route.name, token.id if token else None
         names = tuple(name for name in (request.item_name, route.node_id, parts[0] if parts else None) if name)
         target = Target(
             platform=row.platform,
             method=request.method,
             host=row.host,
             path=row.path,
-            operation=route.operation,
+            operation=route.name,
             token=row.token,
             item_index=request.item_index,
             item_names=(*names, str(request.item_index)),
@@ -128,7 +114,7 @@ class Handler:
             return Answer(status=0, body=b"", cut=True)
         try:
             content = self._checked(call)
-            answer = self.render(200, content, call)
+            answer = content if isinstance(content, Answer) else self.render(200, content, call)
         except GraphError as error:
             answer = self.render_error(error, call)
         except NotCovered as gap:
@@ -160,19 +146,53 @@ class Handler:
         return "A" + "".join(self.world.random.choices(signs, k=22))
 
     def _checked(self, call: Prepared) -> object:
-        if call.route.operation is None:
+        operation = call.route.operation
+        if operation is None:
             raise NotCovered("this call")
         version = serving_version(call.version)
         if version is None:
             raise unknown_path("/".join(("", call.version or "", *call.parts)))
         if call.fault:
             faulting.refuse(call.fault, call.token, self._buckets(call, call.route.node_id), self.quotas)
-        token = self._authenticate(call)
-        if version not in {CURRENT, "v25.0"} and self._touches_marketing(call):
+        token = self._authenticate(call) if operation.needs_token else None
+        if version not in SUPPORTED and (operation.marketing or self._touches_marketing(call)):
             raise retired_version(CURRENT)
-        ids = self._ids(call) if call.route.verb == "multi_get" else [call.route.node_id]
+        ids = self._ids(call) if call.route.for_ids else [call.route.node_id]
         self._charge(call, ids)
-        return self._content(call, token, ids, Reader(self.world, self.tokens, token, self._root(call)))
+        context = self._context(call, token)
+        if call.route.for_ids:
+            # One bad id fails the whole call (M); others report that missing ids are left out (T).
+            return {node_id: self._run_for(context, node_id, call.route.edge) for node_id in ids}
+        if call.route.node_id:
+            node = context.reader.node(call.route.node_id, scopes=operation.scopes, method=call.request.method)
+            context = context.at(node, call.route.edge, call.request.params)
+        return operation.run(context)
+
+    def _context(self, call: Prepared, token: Token | None) -> Context:
+        root = f"{call.request.base_url}/{serving_version(call.version)}"
+
+        def expand(node: Node, edge: str, params: Params) -> object | None:
+            return self._expand(context, node, edge, params)
+
+        reading = Reader(self.world, self.tokens, token, root, expand) if token else None
+        context = Context(self.around, self.world, self.tokens, self.quotas, call.request, token, reading, root)
+        return context
+
+    def _run_for(self, context: Context, node_id: str, edge: str) -> object:
+        """Read one object, or one of its edges, for an id of `ids=`."""
+        node = context.reader.node(node_id)
+        parts = (node_id, edge) if edge else (node_id,)
+        operation = self.table.find_for(context.request.host, "GET", parts, node).operation
+        if operation is None:
+            raise NotCovered(f"edge {edge} of {node.kind}")
+        return operation.run(context.at(node, edge, context.params))
+
+    def _expand(self, context: Context, node: Node, edge: str, params: Params) -> object | None:
+        """What an edge with an operation of its own gives inside `fields`; None: it is listed as every other edge."""
+        operation = self.table.find_for(context.request.host, "GET", (node.id, edge), node).operation
+        if operation is None or operation.path.endswith("{edge}"):
+            return None
+        return operation.run(context.at(node, edge, params))
 
     def _authenticate(self, call: Prepared) -> Token:
         about_me = bool(call.parts) and call.parts[0] == "me"
@@ -180,32 +200,6 @@ class Handler:
         if about_me and token.kind == "app":
             raise no_token(about_me=True)
         return token
-
-    def _content(self, call: Prepared, token: Token, ids: list[str], reader: Reader) -> object:
-        route, params = call.route, call.request.params
-        if route.verb == "root":
-            raise missing_object("/")
-        if route.verb == "debug_token":
-            return self._debug(token, params)
-        if route.verb == "multi_get":
-            # One bad id fails the whole call (M); others report that missing ids are left out (T).
-            nodes = [reader.node(node_id) for node_id in ids]
-            if route.edge:
-                return {node.id: reader.edge(node, route.edge, params) for node in nodes}
-            return {node.id: reader.object(node, params) for node in nodes}
-        node = reader.node(route.node_id)
-        if route.verb == "permissions":
-            return {"data": [{"permission": scope, "status": "granted"} for scope in token.scopes]}
-        return reader.edge(node, route.edge, params) if route.verb == "edge" else reader.object(node, params)
-
-    def _debug(self, token: Token, params: Params) -> dict[str, Any]:
-        inspected = params.get("input_token")
-        if not inspected:
-            raise bad_parameter("The parameter input_token is required.")
-        found = self.tokens.find(inspected)
-        if found and found.app.id != token.app.id:
-            raise bad_parameter("The App_id in the input_token did not match the Viewing App")
-        return {"data": debug_data(found, self.around.clock.now())}
 
     def _ids(self, call: Prepared) -> list[str]:
         ids = list(dict.fromkeys(part.strip() for part in call.request.params["ids"].split(",") if part.strip()))
@@ -259,11 +253,8 @@ class Handler:
         ]
         return shown + self.quotas.headers(call.spent) if call else shown
 
-    def _root(self, call: Prepared) -> str:
-        return f"{call.request.base_url}/{serving_version(call.version)}"
-
     def _touches_marketing(self, call: Prepared) -> bool:
-        ids = self._ids(call) if call.route.verb == "multi_get" else [call.route.node_id]
+        ids = self._ids(call) if call.route.for_ids else [call.route.node_id]
         return any(is_marketing(node_id, call.route.edge, self.world) for node_id in ids)
 
     def _count_active_ads(self, account: Node) -> int:

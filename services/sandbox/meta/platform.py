@@ -15,11 +15,13 @@ from services.sandbox.meta.assets import make_cast
 from services.sandbox.meta.batch import Outer, read_items, run_batch
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
 from services.sandbox.meta.errors import GraphError, unknown_path
-from services.sandbox.meta.handling import Handler, Request, redact, redact_text
+from services.sandbox.meta.handling import Handler, redact, redact_text
+from services.sandbox.meta.operations import Request, split_version
 from services.sandbox.meta.params import Params, from_body, from_query
 from services.sandbox.meta.quota import Quotas, app_bucket, refusal
-from services.sandbox.meta.routes import CURRENT, RETIRED_FOR_MARKETING, SUPPORTED, serving_version, split_version
+from services.sandbox.meta.table import TABLE
 from services.sandbox.meta.tokens import Tokens, describe_token
+from services.sandbox.meta.versions import CURRENT, RETIRED_FOR_MARKETING, SUPPORTED, serving_version
 from services.sandbox.meta.world import Node, World
 from services.sandbox.settings import Size
 
@@ -38,7 +40,7 @@ class MetaPlatform:
         cast = make_cast(self._world)
         self._tokens = Tokens(cast, self._world.random, around.clock)
         self._quotas = Quotas(around.clock)
-        self._handler = Handler(around, self._world, cast, self._tokens, self._quotas)
+        self._handler = Handler(around, self._world, cast, self._tokens, self._quotas, TABLE)
 
     @property
     def limits_enforced(self) -> bool:
@@ -104,9 +106,18 @@ class MetaPlatform:
         secret = params.get("access_token") or _header_token(call.headers.get("authorization", ""))
         if call.method == "POST" and "batch" in params:
             return await self._batch(call, row, params, secret)
-        prepared = self._handler.prepare(
-            Request(call.method, call.path, params, call.query, secret, call.base_url), row
+        request = Request(
+            call.method,
+            call.path,
+            params,
+            call.query,
+            secret,
+            call.base_url,
+            call.host,
+            headers=call.headers,
+            body=call.body,
         )
+        prepared = self._handler.prepare(request, row)
         await asyncio.sleep(faulting.delay_seconds(prepared.fault))
         return self._handler.perform(prepared)
 

@@ -1,6 +1,6 @@
 """Objects as a token sees them: selected fields, expanded edges, pages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +24,18 @@ class Reader:
     token: Token
     root: str
     """Absolute address including the version, for links to further pages."""
+    expand: Callable[[Node, str, Params], object | None]
+    """Gives an edge that has an operation of its own, for use inside `fields`; None: it has none."""
 
-    def node(self, node_id: str) -> Node:
-        """An object that the token may read. Raises: GraphError 100/33, 10 or 200."""
+    def node(self, node_id: str, *, scopes: tuple[str, ...] | None = None, method: str = "GET") -> Node:
+        """An object that the token may read. `scopes`: others than its kind's. Raises: GraphError 100/33, 10 or 200."""
         node = self.world.nodes.get(node_id)
         if node is None or node.account not in self.token.sees:
-            raise missing_object(node_id)
+            raise missing_object(node_id, method.lower())
         kind = KINDS[node.kind]
-        if not self.token.may(kind):
-            raise missing_permission(kind.name, kind.scopes)
+        needed = kind.scopes if scopes is None else scopes
+        if needed and not any(scope in self.token.scopes for scope in needed):
+            raise missing_permission(kind.name, needed)
         return node
 
     def object(self, node: Node, params: Params) -> dict[str, Any]:
@@ -106,11 +109,15 @@ class Reader:
 
     def _expanded(self, node: Node, field: Field) -> dict[str, Any] | None:
         """An edge inside its object; left out when it is empty (M)."""
+        subfields = write_fields(field.children)
+        own = self.expand(node, field.name, {**field.modifiers, **({"fields": subfields} if subfields else {})})
+        if isinstance(own, dict):
+            return own if own.get("data") or "summary" in own else None
         listed = self._listed_kind(node, field.name)
         unknown = sorted(field.modifiers.keys() - _LIST_ONLY)
         if unknown:
             raise NotCovered(f"modifier {unknown[0]}")
-        page = self._page(node, field.name, listed, field.modifiers, field.children, write_fields(field.children))
+        page = self._page(node, field.name, listed, field.modifiers, field.children, subfields)
         return page if page["data"] or "summary" in page else None
 
     def _page_token(self, node: Node) -> str | None:

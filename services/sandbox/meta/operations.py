@@ -1,0 +1,180 @@
+"""One row per thing that Meta's API can do here, and the way from a path to its row.
+
+Every area of the API (`reading.py`, ...) lists its own rows as OPERATIONS; `table.py` puts them together.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from services.sandbox.exchange import Query, Surroundings
+from services.sandbox.meta.params import Params
+from services.sandbox.meta.tokens import Token, Tokens
+from services.sandbox.meta.world import Node, World
+
+if TYPE_CHECKING:
+    from services.sandbox.meta.quota import Quotas
+    from services.sandbox.meta.reading import Reader
+
+GRAPH = "graph.facebook.com"
+_VERSION = re.compile(r"v(\d{1,3})\.(\d{1,2})")
+_OBJECT_ID = re.compile(r"(?!(?:oauth|search)$)[A-Za-z0-9_.:\-]{1,200}")
+"""Words that name no object have operations of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What both a single call and an item of a batch come down to."""
+
+    method: str
+    path: str
+    params: Params
+    query: Query
+    secret: str | None
+    base_url: str
+    host: str = GRAPH
+    version: str | None = None
+    """Of the batch around it, for items without their own."""
+    item_index: int | None = None
+    item_name: str | None = None
+    headers: Mapping[str, str] | None = None
+    """Names in lower case; None for an item of a batch."""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an operation works with."""
+
+    around: Surroundings
+    world: World
+    tokens: Tokens
+    quotas: "Quotas"
+    request: Request
+    signed_in: Token | None
+    """The valid token of the call; None only where the operation needs none."""
+    reading: "Reader | None"
+    root: str
+    """Absolute address including the version, for links inside answers."""
+    node: Node | None = None
+    """The object that the path names, which the token may see."""
+    edge: str = ""
+    """The part of the path behind the object."""
+
+    @property
+    def params(self) -> Params:
+        return self.request.params
+
+    @property
+    def token(self) -> Token:
+        assert self.signed_in is not None, "this operation is declared without a token"
+        return self.signed_in
+
+    @property
+    def reader(self) -> "Reader":
+        """Reads for the token of the call."""
+        assert self.reading is not None, "this operation is declared without a token"
+        return self.reading
+
+    @property
+    def named(self) -> Node:
+        """The object that the path names, where the operation's path has one."""
+        assert self.node is not None, "this operation's path names no object"
+        return self.node
+
+    def at(self, node: Node, edge: str, params: Params) -> "Context":
+        """The same call for another object: an id of `ids=`, an edge inside `fields`."""
+        return replace(self, node=node, edge=edge, request=replace(self.request, params=params))
+
+
+Run = Callable[[Context], object]
+"""Gives the JSON of a 200, or an `exchange.Answer` where it is something else. Raises GraphError, NotCovered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that can be asked for."""
+
+    name: str
+    """As the log of calls shows it. `meta.{kind}.{edge}`: filled in from the path."""
+    method: str
+    path: str
+    """Behind the version: words, `{kind}` for an object of that kind, `{any}` for any, `{edge}` for any other word."""
+    run: Run
+    hosts: tuple[str, ...] = (GRAPH,)
+    needs_token: bool = True
+    scopes: tuple[str, ...] | None = None
+    """One of these is needed for the named object; None: what its kind says."""
+    bucket: str | None = None
+    """The use case whose budget pays; None: what the object's kind says."""
+    marketing: bool = False
+    """Falls under the Marketing API's shorter life of versions, whatever object it names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a call asks for. `operation` None: nothing that is covered."""
+
+    operation: Operation | None
+    name: str | None = None
+    node_id: str = ""
+    edge: str = ""
+    for_ids: bool = False
+    """Each id of `ids=` is asked for the same."""
+
+
+class Table:
+    """Rows by host, method and path."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._rows: dict[tuple[str, str, str], Operation] = {}
+        for operation in operations:
+            for host in operation.hosts:
+                key = (host, operation.method, operation.path)
+                if key in self._rows:
+                    raise ValueError(f"two operations for {key}")
+                self._rows[key] = operation
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(dict.fromkeys(self._rows.values()))
+
+    def find(self, request: Request, parts: tuple[str, ...], world: World, token: Token | None) -> Route:
+        """Never fails: what is not covered has no operation."""
+        if parts and parts[0] == "me" and token is not None:
+            parts = (token.owner[1], *parts[1:])
+        node = world.nodes.get(parts[0]) if parts else None
+        if request.method == "GET" and node is None and "ids" in request.params and len(parts) <= 1:
+            edge = parts[0] if parts else ""
+            return Route(_MULTI_GET, f"meta.multi_get.{edge}" if edge else "meta.multi_get", edge=edge, for_ids=True)
+        return self.find_for(request.host, request.method, parts, node)
+
+    def find_for(self, host: str, method: str, parts: tuple[str, ...], node: Node | None) -> Route:
+        kind = node.kind if node else "object"
+        for first in (parts[0], f"{{{kind}}}", "{any}") if parts else ("",):
+            for rest in ("/".join(parts[1:]), "{edge}") if len(parts) == 2 else ("/".join(parts[1:]),):
+                path = f"{first}/{rest}" if rest else first
+                operation = self._rows.get((host, method, path))
+                if operation is None:
+                    continue
+                if first.startswith("{") and not _OBJECT_ID.fullmatch(parts[0]):
+                    continue
+                node_id = parts[0] if first.startswith("{") else ""
+                edge = "/".join(parts[1:])
+                return Route(operation, operation.name.format(kind=kind, edge=edge), node_id, edge)
+        return Route(None)
+
+
+def _run_no_ids(context: Context) -> object:
+    raise AssertionError("each id of a multi-get is run on its own")
+
+
+_MULTI_GET = Operation("meta.multi_get", "GET", "{ids}", _run_no_ids)
+
+
+def split_version(path: str) -> tuple[str | None, tuple[str, ...]]:
+    """The version as asked for, and the parts behind it."""
+    parts = tuple(part for part in path.split("/") if part)
+    if parts and _VERSION.fullmatch(parts[0]):
+        return parts[0], parts[1:]
+    return None, parts
