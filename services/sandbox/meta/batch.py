@@ -104,7 +104,7 @@ async def _run_side_by_side(
     if delay:
         await asyncio.sleep(delay)
     for item, call in prepared:
-        answer = handler.perform(call)
+        answer = await handler.perform(call)
         if answer.cut or _is_null(call):
             continue
         item.answer = answer

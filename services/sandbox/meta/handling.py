@@ -1,5 +1,6 @@
 """One call, alone or as an item of a batch: routed, met by faults, authenticated, paid for, answered."""
 
+import inspect
 import re
 from dataclasses import dataclass, field
 
@@ -108,12 +109,14 @@ class Handler:
         row.fault = fault.id if fault else None
         return Prepared(request, row, route, token, asked or request.version, parts, fault)
 
-    def perform(self, call: Prepared) -> Answer:
+    async def perform(self, call: Prepared) -> Answer:
         """Do it, and let the fault spoil what comes of it."""
         if call.fault and call.fault.kind == "cut_before":
             return Answer(status=0, body=b"", cut=True)
         try:
             content = self._checked(call)
+            if inspect.isawaitable(content):
+                content = await content
             answer = content if isinstance(content, Answer) else self.render(200, content, call)
         except GraphError as error:
             answer = self.render_error(error, call)

@@ -89,7 +89,8 @@ class Context:
 
 
 Run = Callable[[Context], object]
-"""Gives the JSON of a 200, or an `exchange.Answer` where it is something else. Raises GraphError, NotCovered."""
+"""Gives the JSON of a 200, or an `exchange.Answer` where it is something else; an awaitable of one where it has to ask
+others first, which no edge inside `fields` may. Raises GraphError, NotCovered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class MetaPlatform:
         )
         prepared = self._handler.prepare(request, row)
         await asyncio.sleep(faulting.delay_seconds(prepared.fault))
-        return self._handler.perform(prepared)
+        return await self._handler.perform(prepared)
 
     async def _batch(self, call: Call, row: CallRow, params: Params, secret: str | None) -> Answer:
         """A batch costs nothing itself: each of its items is a call (O)."""
