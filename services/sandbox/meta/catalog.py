@@ -12,6 +12,8 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent
 ADS_SCOPES = ("ads_read", "ads_management")
+INSTAGRAM_READ_SCOPES = ("instagram_basic", "instagram_business_basic")
+"""With Facebook Login, and with Instagram Login (O)."""
 PAGE_SCOPES = ("pages_show_list", "pages_read_engagement")
 
 
@@ -41,10 +43,11 @@ _KINDS = (
         "business", "Business", ("id", "name"), ("business_management",), "app",
         {"owned_pages": "page", "owned_ad_accounts": "ad_account", "instagram_accounts": "instagram"},
     ),
+    Kind("application", "Application", ("id", "name", "category", "link"), (), "app"),
     Kind("page", "Page", ("id", "name"), PAGE_SCOPES, "pages", _POSTS),
     Kind("post", "PagePost", ("id", "message", "created_time"), ("pages_read_engagement",), "pages"),
-    Kind("instagram", "IGUser", ("id",), ("instagram_basic",), "instagram", {"media": "media"}),
-    Kind("media", "IGMedia", ("id",), ("instagram_basic",), "instagram"),
+    Kind("instagram", "IGUser", ("id",), INSTAGRAM_READ_SCOPES, "instagram", {"media": "media"}),
+    Kind("media", "IGMedia", ("id",), INSTAGRAM_READ_SCOPES, "instagram"),
     Kind("ad_account", "AdAccount", ("id", "account_id"), ADS_SCOPES, "ads_management", _AD_LEVELS, marketing=True),
     Kind(
         "campaign", "Campaign", ("id",), ADS_SCOPES, "ads_management", {"adsets": "adset", "ads": "ad"}, marketing=True

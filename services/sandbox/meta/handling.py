@@ -41,10 +41,11 @@ from services.sandbox.meta.world import Node, World
 MAX_IDS = 50  # T: "(#100) Too many IDs. Maximum: 50."
 _SECRET_KEYS = {
     "access_token", "appsecret_proof", "input_token", "client_secret", "fb_exchange_token", "code", "batch",
+    "revoke_token", "verify_token",
 }  # fmt: skip
 _CHALLENGES = {190: "invalid_token", 104: "invalid_request", 2500: "invalid_request"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SECRET_TEXT = re.compile(r"EAA[A-Za-z0-9]{20,}|\d{10,}(?:\||%7[Cc])[0-9a-f]{32}")
+_SECRET_TEXT = re.compile(r"(?:EAA|IGAA|THAA)[A-Za-z0-9]{20,}|\d{10,}(?:\||%7[Cc])[0-9a-f]{32}")
 
 
 @dataclass(slots=True)
@@ -199,7 +200,8 @@ class Handler:
 
     def _authenticate(self, call: Prepared) -> Token:
         about_me = bool(call.parts) and call.parts[0] == "me"
-        token = self.tokens.authenticate(call.request.secret, call.request.params, about_me=about_me)
+        request = call.request
+        token = self.tokens.authenticate(request.secret, request.params, host=request.host, about_me=about_me)
         if about_me and token.kind == "app":
             raise no_token(about_me=True)
         return token

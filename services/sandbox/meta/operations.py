@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from services.sandbox.meta.reading import Reader
 
 GRAPH = "graph.facebook.com"
+GRAPH_INSTAGRAM = "graph.instagram.com"
+GRAPH_THREADS = "graph.threads.net"
 _VERSION = re.compile(r"v(\d{1,3})\.(\d{1,2})")
 _OBJECT_ID = re.compile(r"(?!(?:oauth|search)$)[A-Za-z0-9_.:\-]{1,200}")
 """Words that name no object have operations of their own."""
@@ -101,7 +103,8 @@ class Operation:
     """As the log of calls shows it. `meta.{kind}.{edge}`: filled in from the path."""
     method: str
     path: str
-    """Behind the version: words, `{kind}` for an object of that kind, `{any}` for any, `{edge}` for any other word."""
+    """Behind the version: words, `{kind}` for an object of that kind, `{any}` for any, `{edge}` for any other word,
+    `{word}` for any word behind an edge."""
     run: Run
     hosts: tuple[str, ...] = (GRAPH,)
     needs_token: bool = True
@@ -153,7 +156,7 @@ class Table:
     def find_for(self, host: str, method: str, parts: tuple[str, ...], node: Node | None) -> Route:
         kind = node.kind if node else "object"
         for first in (parts[0], f"{{{kind}}}", "{any}") if parts else ("",):
-            for rest in ("/".join(parts[1:]), "{edge}") if len(parts) == 2 else ("/".join(parts[1:]),):
+            for rest in _rests(parts[1:]):
                 path = f"{first}/{rest}" if rest else first
                 operation = self._rows.get((host, method, path))
                 if operation is None:
@@ -164,6 +167,15 @@ class Table:
                 edge = "/".join(parts[1:])
                 return Route(operation, operation.name.format(kind=kind, edge=edge), node_id, edge)
         return Route(None)
+
+
+def _rests(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """What a row may say behind the first part of a path."""
+    if len(parts) == 1:
+        return parts[0], "{edge}"
+    if len(parts) == 2:
+        return "/".join(parts), f"{parts[0]}/{{word}}"
+    return ("/".join(parts),)
 
 
 def _run_no_ids(context: Context) -> object:

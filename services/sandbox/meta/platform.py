@@ -15,12 +15,13 @@ from services.sandbox.meta.assets import make_cast
 from services.sandbox.meta.batch import Outer, read_items, run_batch
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
 from services.sandbox.meta.errors import GraphError, unknown_path
+from services.sandbox.meta.first_tokens import make_tokens
 from services.sandbox.meta.handling import Handler, redact, redact_text
 from services.sandbox.meta.operations import Request, split_version
 from services.sandbox.meta.params import Params, from_body, from_query
 from services.sandbox.meta.quota import Quotas, app_bucket, refusal
 from services.sandbox.meta.table import TABLE
-from services.sandbox.meta.tokens import Tokens, describe_token
+from services.sandbox.meta.tokens import describe_token
 from services.sandbox.meta.versions import CURRENT, RETIRED_FOR_MARKETING, SUPPORTED, serving_version
 from services.sandbox.meta.world import Node, World
 from services.sandbox.settings import Size
@@ -38,7 +39,7 @@ class MetaPlatform:
         self._around = around
         self._world = World(seed, size, around.clock.now())
         cast = make_cast(self._world)
-        self._tokens = Tokens(cast, self._world.random, around.clock)
+        self._tokens = make_tokens(self._world, cast, around.clock)
         self._quotas = Quotas(around.clock)
         self._handler = Handler(around, self._world, cast, self._tokens, self._quotas, TABLE)
 
@@ -138,7 +139,7 @@ class MetaPlatform:
             if fault:
                 buckets = (app_bucket(token.app),) if token else ()
                 faulting.refuse(fault, token, buckets, self._quotas)
-            outer_token = self._tokens.authenticate(secret, params)
+            outer_token = self._tokens.authenticate(secret, params, host=call.host)
             if self._quotas.is_full(app_bucket(outer_token.app)):
                 raise refusal(app_bucket(outer_token.app))
             items = read_items(params["batch"])

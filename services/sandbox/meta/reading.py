@@ -121,9 +121,8 @@ class Reader:
         return page if page["data"] or "summary" in page else None
 
     def _page_token(self, node: Node) -> str | None:
-        if self.token.kind == "page":
-            return self.token.secret
-        return self.tokens.page_token(node.id)
+        token = self.tokens.page_token(self.token, node)
+        return token.secret if token else None
 
     def _shown(self, value: Any) -> Any:
         if isinstance(value, Ref):

@@ -1,7 +1,8 @@
 """Apps and access tokens: which exist, what they may see, whether they still hold.
 
 Kinds and lives as in the documents: user tokens about 60 days, page and system-user tokens without an end, app tokens
-`id|secret` (O; the 60 days of a system-user token are opt-in, T). appsecret_proof as the SDK computes it (S); the
+`id|secret` and `TH|id|secret` (O; the 60 days of a system-user token are opt-in, T). Instagram Login and Threads have
+apps and tokens of their own, which hold on their own hosts only (O). appsecret_proof as the SDK computes it (S); the
 timed variant T. Meta has no refresh tokens.
 """
 
@@ -10,12 +11,11 @@ import hmac
 import random
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from services.sandbox.clock import Clock, rfc3339
-from services.sandbox.meta.assets import Cast
 from services.sandbox.meta.catalog import Kind
 from services.sandbox.meta.errors import (
     expired_token,
@@ -27,13 +27,13 @@ from services.sandbox.meta.errors import (
 )
 from services.sandbox.meta.world import Node
 
-USER_TOKEN_DAYS = 60
 PROOF_TIME_SECONDS = 300  # how long a timed proof holds is not documented
-ALL_SCOPES = (
-    "public_profile", "email", "business_management", "ads_read", "ads_management", "pages_show_list",
-    "pages_read_engagement", "instagram_basic",
-)  # fmt: skip
-PAGE_TOKEN_SCOPES = ("pages_show_list", "pages_read_engagement", "instagram_basic")
+DATA_ACCESS = timedelta(days=90)  # after the last login (M)
+FACEBOOK, INSTAGRAM, THREADS = "facebook", "instagram", "threads"
+FAMILIES: Mapping[str, str] = {"graph.instagram.com": INSTAGRAM, "graph.threads.net": THREADS}
+"""Hosts whose tokens are their own; every other host takes Facebook's (O)."""
+HOSTS = {FACEBOOK: "graph.facebook.com", INSTAGRAM: "graph.instagram.com", THREADS: "graph.threads.net"}
+_PREFIXES = {FACEBOOK: "EAA", INSTAGRAM: "IGAA", THREADS: "THAA"}  # T
 _SIGNS = string.ascii_letters + string.digits
 
 
@@ -47,6 +47,12 @@ class App:
     tier: str
     daily_users: int
     requires_proof: bool = False
+    family: str = FACEBOOK
+
+    @property
+    def token(self) -> str:
+        """The app's own access token: no secret is made for it (O)."""
+        return f"TH|{self.id}|{self.secret}" if self.family == THREADS else f"{self.id}|{self.secret}"
 
 
 @dataclass(slots=True)
@@ -63,6 +69,11 @@ class Token:
     expires_at: datetime | None
     sees: frozenset[str] = field(default_factory=frozenset)
     revoked_subcode: int | None = None
+    granter: str | None = None
+    """Of a page token: the person or system user who manages the page."""
+    login_at: datetime | None = None
+    """When the person last logged in; exchanged tokens keep it. None: with the token."""
+    long_lived: bool = True
 
     def state(self, now: datetime) -> str:
         if self.revoked_subcode is not None:
@@ -79,17 +90,25 @@ class Token:
         if self.expires_at is not None and self.expires_at <= now:
             raise expired_token(self.expires_at, now)
 
+    @property
+    def person(self) -> str:
+        """Id of whoever stands behind the token."""
+        return self.granter or self.owner[1]
+
 
 class Tokens:
-    """All tokens by their secret text."""
+    """All tokens by their secret text, and who may have what."""
 
-    def __init__(self, cast: Cast, rng: random.Random, clock: Clock) -> None:
+    def __init__(self, rng: random.Random, clock: Clock) -> None:
         self._random = rng
         self._clock = clock
-        self._cast = cast
         self._by_secret: dict[str, Token] = {}
-        self.apps = self._make_apps()
-        self._make_tokens()
+        self._declined: dict[tuple[str, str], list[str]] = {}
+        self._issued = 0
+        self.apps: dict[str, App] = {}
+        """By the part they play."""
+        self.assets: dict[str, frozenset[str]] = {}
+        """Person or system user -> accounts that they have."""
 
     def all(self) -> list[Token]:
         return list(self._by_secret.values())
@@ -97,23 +116,97 @@ class Tokens:
     def find(self, secret: str) -> Token | None:
         return self._by_secret.get(secret)
 
-    def authenticate(self, secret: str | None, params: Mapping[str, str], *, about_me: bool = False) -> Token:
+    def app(self, app_id: str) -> App | None:
+        return next((app for app in self.apps.values() if app.id == app_id), None)
+
+    def authenticate(
+        self, secret: str | None, params: Mapping[str, str], *, host: str = "", about_me: bool = False
+    ) -> Token:
         """The valid token of a call. Raises: GraphError 104, 2500, 190 or 100."""
         if not secret:
             raise no_token(about_me=about_me)
         token = self._by_secret.get(secret)
-        if token is None:
+        if token is None or token.app.family != FAMILIES.get(host, FACEBOOK):
             raise unreadable_token()
         token.check(self._clock.now())
         self._check_proof(token, params)
         return token
 
-    def page_token(self, page_id: str) -> str | None:
-        """What a page's `access_token` field shows to those who manage it."""
-        for token in self._by_secret.values():
-            if token.kind == "page" and token.owner == ("page", page_id) and token.revoked_subcode is None:
-                return token.secret
-        return None
+    def add(self, token: Token) -> Token:
+        """Register a token; with an empty secret it gets one, in the form of its host (T)."""
+        if not token.secret:
+            token.secret = _PREFIXES[token.app.family] + "".join(self._random.choices(_SIGNS, k=120))
+        self._by_secret[token.secret] = token
+        return token
+
+    def issue(
+        self, like: Token, lifetime: timedelta | None, *, long_lived: bool = True, expires_at: datetime | None = None
+    ) -> Token:
+        """A new token with another life for the same person, app and scopes; the old one goes on."""
+        self._issued += 1
+        now = self._clock.now()
+        ends = now + lifetime if lifetime else expires_at
+        made = replace(
+            like,
+            id=f"issued_{self._issued}",
+            secret="",
+            issued_at=now,
+            expires_at=ends,
+            login_at=like.login_at or like.issued_at,
+            long_lived=long_lived,
+        )
+        return self.add(made)
+
+    def log_in(self, app: App, person: tuple[str, str], scopes: tuple[str, ...], lifetime: timedelta) -> Token:
+        """The token of somebody who has just granted an app these scopes, for all that they have."""
+        key = (app.id, person[1])
+        self._declined[key] = [scope for scope in self.declined(*key) if scope not in scopes]
+        sees = frozenset({person[1], app.id}) | self.assets.get(person[1], frozenset())
+        seed = Token("", "user", app, "", person, scopes, self._clock.now(), None, sees)
+        return self.issue(seed, lifetime, long_lived=False)
+
+    def system_token(self, app: App, robot: str, scopes: tuple[str, ...], lifetime: timedelta | None) -> Token:
+        """Another token of a system user."""
+        sees = frozenset({robot, app.id}) | self.assets.get(robot, frozenset())
+        seed = Token("", "system_user", app, "", ("user", robot), scopes, self._clock.now(), None, sees)
+        return self.issue(seed, lifetime)
+
+    def page_token(self, token: Token, page: Node) -> Token | None:
+        """What a page's `access_token` field gives: one for each app and person; None where the token may have none.
+
+        From a long-lived token it has no end, from another the same (T).
+        """
+        if token.kind == "page":
+            return token if token.owner == ("page", page.id) else None
+        if token.kind not in {"user", "system_user"}:
+            return None
+        ends = None if token.long_lived else token.expires_at
+        for known in self._by_secret.values():
+            granted = (known.app.id, known.granter, known.owner, known.expires_at)
+            if granted == (token.app.id, token.owner[1], ("page", page.id), ends) and known.revoked_subcode is None:
+                return known
+        linked = page.values.get("instagram_business_account")
+        seen = {page.id, token.app.id, *((str(linked),) if linked in token.sees else ())}
+        like = replace(token, kind="page", owner=("page", page.id), sees=frozenset(seen), granter=token.owner[1])
+        return self.issue(like, None, expires_at=ends, long_lived=token.long_lived)
+
+    def declined(self, app_id: str, person: str) -> list[str]:
+        """Scopes that the person has taken back from the app."""
+        return self._declined.get((app_id, person), [])
+
+    def decline(self, app_id: str, person: str, scope: str) -> None:
+        """Take one scope back: every token of the app for this person loses it at once."""
+        for token in self._of(app_id, person):
+            token.scopes = tuple(held for held in token.scopes if held != scope)
+        self._declined.setdefault((app_id, person), []).append(scope)
+
+    def revoke(self, app_id: str, person: str) -> None:
+        """Take everything back: the app's tokens for this person end, those of their pages too (190/458, O)."""
+        for token in self._of(app_id, person):
+            token.revoked_subcode = token.revoked_subcode or 458
+
+    def _of(self, app_id: str, person: str) -> list[Token]:
+        return [token for token in self._by_secret.values() if token.app.id == app_id and token.person == person]
 
     def _check_proof(self, token: Token, params: Mapping[str, str]) -> None:
         proof = params.get("appsecret_proof")
@@ -134,86 +227,6 @@ class Tokens:
     def _is_recent(self, moment: int) -> bool:
         return abs(self._clock.unix() - moment) <= PROOF_TIME_SECONDS
 
-    def _make_apps(self) -> dict[str, App]:
-        apps: dict[str, App] = {}
-        for part, tier, users, proof in (
-            ("main", "standard_access", 5_000, False),
-            ("limited", "development_access", 20, False),
-            ("strict", "standard_access", 1_000, True),
-        ):
-            secret = "".join(self._random.choices("0123456789abcdef", k=32))
-            app_id = str(self._random.randint(10**14, 10**15 - 1))
-            apps[part] = App(app_id, f"Platformbus {part}", secret, tier, users, proof)
-        return apps
-
-    def _make_tokens(self) -> None:
-        cast, now = self._cast, self._clock.now()
-        first = _accounts(cast, "first", ("busy", "quiet", "empty"))
-        second = _accounts(cast, "second", ("second",))
-        both = (*first, *second)
-        main, limited, strict = self.apps["main"], self.apps["limited"], self.apps["strict"]
-        person, other, newcomer = cast.users["first"], cast.users["second"], cast.users["newcomer"]
-        day = timedelta(days=1)
-        soon = now + USER_TOKEN_DAYS * day
-        add = self._add
-        add("user_main", "user", main, person, first, ALL_SCOPES, now - 5 * day, soon - 5 * day)
-        add("user_second", "user", main, other, second, ALL_SCOPES, now - 9 * day, soon - 9 * day)
-        add("user_limited", "user", limited, person, first, ALL_SCOPES, now - 2 * day, soon - 2 * day)
-        add("user_strict", "user", strict, person, first, ALL_SCOPES, now - 2 * day, soon - 2 * day)
-        pages_only = tuple(node for node in first if node.kind == "page")
-        add(
-            "user_narrow",
-            "user",
-            main,
-            person,
-            pages_only,
-            ("public_profile", "pages_show_list"),
-            now - day,
-            soon - day,
-        )
-        add("user_newcomer", "user", main, newcomer, (), ALL_SCOPES, now - day, soon - day)
-        add("user_expired", "user", main, person, first, ALL_SCOPES, now - 63 * day, now - 3 * day)
-        add("user_revoked", "user", main, person, first, ALL_SCOPES, now - 20 * day, soon - 20 * day, revoked=460)
-        robot, agency = cast.users["system"], cast.users["agency"]
-        add("system_main", "system_user", main, robot, first, ALL_SCOPES, now - 200 * day, None)
-        add("system_agency", "system_user", main, agency, both, ALL_SCOPES, now - 200 * day, None)
-        add("system_limited", "system_user", limited, robot, first, ALL_SCOPES, now - 200 * day, None)
-        add("system_strict", "system_user", strict, robot, first, ALL_SCOPES, now - 200 * day, None)
-        add("system_revoked", "system_user", main, robot, first, ALL_SCOPES, now - 90 * day, None, revoked=458)
-        for part in ("busy", "quiet", "empty", "second"):
-            page = cast.pages[part]
-            sees = (page, cast.instagram[part])
-            add(f"page_{part}", "page", main, page, sees, PAGE_TOKEN_SCOPES, now - 5 * day, None)
-        busy = cast.pages["busy"]
-        add("page_revoked", "page", main, busy, (busy,), PAGE_TOKEN_SCOPES, now - 90 * day, None, revoked=492)
-        for part, app in self.apps.items():
-            secret = f"{app.id}|{app.secret}"
-            token = Token(f"app_{part}", "app", app, secret, ("app", app.id), (), now - 400 * day, None)
-            self._by_secret[secret] = token
-
-    def _add(
-        self,
-        token_id: str,
-        kind: str,
-        app: App,
-        owner: Node,
-        sees: tuple[Node, ...],
-        scopes: tuple[str, ...],
-        issued_at: datetime,
-        expires_at: datetime | None,
-        revoked: int | None = None,
-    ) -> None:
-        secret = "EAA" + "".join(self._random.choices(_SIGNS, k=120))
-        seen = frozenset({owner.id, *(node.id for node in sees)})
-        self._by_secret[secret] = Token(
-            token_id, kind, app, secret, (owner.kind, owner.id), scopes, issued_at, expires_at, seen, revoked
-        )
-
-
-def _accounts(cast: Cast, business: str, parts: tuple[str, ...]) -> tuple[Node, ...]:
-    groups = (cast.pages, cast.instagram, cast.ad_accounts)
-    return (cast.businesses[business], *(group[part] for group in groups for part in parts))
-
 
 def describe_token(token: Token, nodes: Mapping[str, Node], now: datetime) -> dict[str, Any]:
     """A token as the sandbox's own interface shows it."""
@@ -232,39 +245,10 @@ def describe_token(token: Token, nodes: Mapping[str, Node], now: datetime) -> di
         "state": token.state(now),
         "owner": {"type": token.owner[0], "id": token.owner[1]},
         "sees": [
-            {"type": node.kind, "id": node.id} for node in seen if node.kind != "user" and token.revoked_subcode is None
+            {"type": node.kind, "id": node.id}
+            for node in seen
+            if node.kind not in {"user", "application"} and token.revoked_subcode is None
         ],
+        "host": HOSTS[token.app.family],
+        "long_lived": token.long_lived,
     }
-
-
-_DEBUG_TYPES = {"user": "USER", "page": "PAGE", "system_user": "SYSTEM_USER", "app": "APP"}
-
-
-def debug_data(token: Token | None, now: datetime) -> dict[str, Any]:
-    """`data` of debug_token (shape T; `profile_id` and `error` M). 0 means never."""
-    if token is None:
-        text = "The access token could not be decrypted"
-        return {"error": {"code": 190, "message": text}, "is_valid": False, "scopes": []}
-    state = token.state(now)
-    data: dict[str, Any] = {
-        "app_id": token.app.id,
-        "type": _DEBUG_TYPES[token.kind],
-        "application": token.app.name,
-        "data_access_expires_at": int((token.issued_at + timedelta(days=90)).timestamp())
-        if token.kind == "user"
-        else 0,
-        "expires_at": int(token.expires_at.timestamp()) if token.expires_at else 0,
-        "is_valid": state == "valid",
-        "issued_at": int(token.issued_at.timestamp()),
-        "scopes": list(token.scopes),
-    }
-    if token.kind == "page":
-        data["profile_id"] = token.owner[1]
-    if token.kind in {"user", "system_user"}:
-        data["user_id"] = token.owner[1]
-    if state == "expired":
-        data["error"] = {"code": 190, "message": "Error validating access token: Session has expired.", "subcode": 463}
-    elif token.revoked_subcode is not None:
-        text = "Error validating access token: The session has been invalidated."
-        data["error"] = {"code": 190, "message": text, "subcode": token.revoked_subcode}
-    return data
