@@ -26,6 +26,8 @@ class GraphError(Exception):
     transient: bool | None = None
     title: str | None = None
     text: str | None = None
+    data: Mapping[str, Any] | None = None
+    """`error_data`: an object here, sometimes a JSON text at Meta's (S takes both)."""
     headers: list[tuple[str, str]] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -39,6 +41,7 @@ class GraphError(Exception):
             "is_transient": self.transient,
             "error_user_title": self.title,
             "error_user_msg": self.text,
+            "error_data": self.data,
         }
         error.update({key: value for key, value in optional.items() if value is not None})
         return {"error": {**error, "fbtrace_id": trace_id}}
