@@ -30,10 +30,13 @@ BATCH = "meta.batch"
 
 
 class MetaPlatform:
-    """graph.facebook.com."""
+    """Every host of Meta's that an API client or a login calls."""
 
     name = "meta"
-    hosts = ("graph.facebook.com",)
+    hosts = (
+        "graph.facebook.com", "graph-video.facebook.com", "rupload.facebook.com", "graph.instagram.com",
+        "graph.threads.net", "api.instagram.com", "www.facebook.com", "www.instagram.com", "www.threads.net",
+    )  # fmt: skip
 
     def __init__(self, around: Surroundings, seed: int, size: Size) -> None:
         self._around = around

@@ -34,6 +34,7 @@ FAMILIES: Mapping[str, str] = {"graph.instagram.com": INSTAGRAM, "graph.threads.
 """Hosts whose tokens are their own; every other host takes Facebook's (O)."""
 HOSTS = {FACEBOOK: "graph.facebook.com", INSTAGRAM: "graph.instagram.com", THREADS: "graph.threads.net"}
 _PREFIXES = {FACEBOOK: "EAA", INSTAGRAM: "IGAA", THREADS: "THAA"}  # T
+MAX_CODES = 10_000
 _SIGNS = string.ascii_letters + string.digits
 
 
@@ -96,6 +97,18 @@ class Token:
         return self.granter or self.owner[1]
 
 
+@dataclass(slots=True)
+class Code:
+    """What a dialog sent back: good once, for one app and one address."""
+
+    app: App
+    person: tuple[str, str]
+    scopes: tuple[str, ...]
+    redirect_uri: str
+    expires_at: datetime
+    used: bool = False
+
+
 class Tokens:
     """All tokens by their secret text, and who may have what."""
 
@@ -105,6 +118,7 @@ class Tokens:
         self._by_secret: dict[str, Token] = {}
         self._declined: dict[tuple[str, str], list[str]] = {}
         self._issued = 0
+        self.codes: dict[str, Code] = {}
         self.apps: dict[str, App] = {}
         """By the part they play."""
         self.assets: dict[str, frozenset[str]] = {}
@@ -135,9 +149,20 @@ class Tokens:
     def add(self, token: Token) -> Token:
         """Register a token; with an empty secret it gets one, in the form of its host (T)."""
         if not token.secret:
-            token.secret = _PREFIXES[token.app.family] + "".join(self._random.choices(_SIGNS, k=120))
+            token.secret = _PREFIXES[token.app.family] + self.random_text(120)
         self._by_secret[token.secret] = token
         return token
+
+    def random_text(self, length: int) -> str:
+        return "".join(self._random.choices(_SIGNS, k=length))
+
+    def make_code(self, app: App, person: tuple[str, str], scopes: tuple[str, ...], uri: str, life: timedelta) -> str:
+        """A code for `uri`; the oldest go when there are too many."""
+        text = "AQ" + self.random_text(60)
+        self.codes[text] = Code(app, person, scopes, uri, self._clock.now() + life)
+        if len(self.codes) > MAX_CODES:
+            del self.codes[next(iter(self.codes))]
+        return text
 
     def issue(
         self, like: Token, lifetime: timedelta | None, *, long_lived: bool = True, expires_at: datetime | None = None
@@ -204,6 +229,7 @@ class Tokens:
         """Take everything back: the app's tokens for this person end, those of their pages too (190/458, O)."""
         for token in self._of(app_id, person):
             token.revoked_subcode = token.revoked_subcode or 458
+        self._declined.pop((app_id, person), None)
 
     def _of(self, app_id: str, person: str) -> list[Token]:
         return [token for token in self._by_secret.values() if token.app.id == app_id and token.person == person]
