@@ -64,13 +64,29 @@ THROTTLES: Mapping[str, Throttle] = {
     "user": Throttle(17, 400, "(#17) User request limit reached", subcode=AD_SUBCODE),  # O; status M
     "page_user": Throttle(32, 403, "(#32) Page request limit reached"),  # O; status M
     "pages": Throttle(80001, 400, "(#80001) There have been too many calls to this Page account."),  # O; status M
+    "leadgen": Throttle(
+        80005, 400, "(#80005) There have been too many leadgen api calls to this Page account."
+    ),  # O; status M
     "instagram": Throttle(80002, 400, "(#80002) There have been too many calls to this Instagram account."),  # O; T
+    "whatsapp": Throttle(
+        80008, 400, "(#80008) There have been too many calls to this WhatsApp Business account."
+    ),  # O; status M
+    "messages": Throttle(130429, 400, "(#130429) Rate limit hit"),  # O (cloud-api error codes); status M
+    "catalog": Throttle(80009, 400, "(#80009) There have been too many calls to this Catalog account."),  # O; status M
+    "catalog_batch": Throttle(
+        80014, 400, "(#80014) There have been too many batch uploads to this Catalog account."
+    ),  # O; status M
+    "threads": Throttle(4, 403, "(#4) Application request limit reached", transient=True),  # not documented: M
     "ads_management": Throttle(
         80004, 400, "(#80004) There have been too many calls to this ad-account.", subcode=AD_SUBCODE
     ),  # O; status M
     "ads_insights": Throttle(
         80000, 400, "(#80000) There have been too many calls from this ad-account.", subcode=AD_SUBCODE
     ),  # O; status M
+    "insights_app": Throttle(4, 403, "(#4) Application request limit reached", transient=True),  # O; status T
+    "mutations": Throttle(
+        613, 400, "(#613) Calls to this api have exceeded the rate limit.", subcode=5044001
+    ),  # T; status M
     "custom": Throttle(613, 400, "(#613) Calls to this api have exceeded the rate limit.", subcode=1996),  # O; M
 }
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from services.sandbox.exchange import Answer
 from services.sandbox.faults import Fault
+from services.sandbox.meta.budgets import app_bucket
 from services.sandbox.meta.catalog import ADS_SCOPES
 from services.sandbox.meta.errors import (
     THROTTLES,
@@ -16,7 +17,7 @@ from services.sandbox.meta.errors import (
     unavailable,
     unknown_failure,
 )
-from services.sandbox.meta.quota import Bucket, Quotas, app_bucket
+from services.sandbox.meta.quota import Bucket, Quotas
 from services.sandbox.meta.tokens import Token
 
 DEFAULT_OVERSIZE_BYTES = 32 * 1024 * 1024

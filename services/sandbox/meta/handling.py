@@ -10,8 +10,7 @@ from services.sandbox.calls import CallRow
 from services.sandbox.exchange import Answer, Query, Surroundings
 from services.sandbox.faults import Fault, Target
 from services.sandbox.meta import faulting
-from services.sandbox.meta.assets import Cast
-from services.sandbox.meta.catalog import KINDS
+from services.sandbox.meta.budgets import Budgets
 from services.sandbox.meta.errors import (
     OAUTH,
     GraphError,
@@ -24,15 +23,7 @@ from services.sandbox.meta.errors import (
 from services.sandbox.meta.listing import NotCovered
 from services.sandbox.meta.operations import Context, Request, Route, Table, split_version
 from services.sandbox.meta.params import Params
-from services.sandbox.meta.quota import (
-    Bucket,
-    Quotas,
-    ads_bucket,
-    instagram_bucket,
-    page_bucket,
-    platform_buckets,
-    refusal,
-)
+from services.sandbox.meta.quota import Bucket, Quotas, refusal
 from services.sandbox.meta.reading import Reader
 from services.sandbox.meta.tokens import Token, Tokens
 from services.sandbox.meta.versions import CURRENT, SUPPORTED, is_marketing, serving_version
@@ -77,17 +68,13 @@ def redact_text(text: str) -> str:
 class Handler:
     """Answers calls from one world."""
 
-    def __init__(
-        self, around: Surroundings, world: World, cast: Cast, tokens: Tokens, quotas: Quotas, table: Table
-    ) -> None:
+    def __init__(self, around: Surroundings, world: World, tokens: Tokens, quotas: Quotas, table: Table) -> None:
         self.around = around
         self.table = table
         self.world = world
         self.tokens = tokens
         self.quotas = quotas
-        accounts = cast.ad_accounts.values()
-        self._active_ads = {account.id: self._count_active_ads(account) for account in accounts}
-        self._owners = {page.values["instagram_business_account"]: page for page in cast.pages.values()}
+        self.budgets = Budgets(world, around.clock)
 
     def prepare(self, request: Request, row: CallRow) -> Prepared:
         """Find out what is asked, by whom, and whether a fault hits it."""
@@ -120,6 +107,7 @@ class Handler:
                 content = await content
             answer = content if isinstance(content, Answer) else self.render(200, content, call)
         except GraphError as error:
+            self.quotas.note_error(call.spent)
             answer = self.render_error(error, call)
         except NotCovered as gap:
             call.row.operation = None
@@ -223,28 +211,15 @@ class Handler:
             full = self.quotas.charge(buckets, 1) or full
             for bucket in buckets:
                 spent[bucket] = None
+                if not bucket.is_shown:
+                    continue
                 call.row.cost[bucket.key] = call.row.cost.get(bucket.key, 0) + 1
         call.spent = tuple(spent)
         if full:
             raise refusal(full)
 
     def _buckets(self, call: Prepared, node_id: str) -> tuple[Bucket, ...]:
-        """Whose budgets a call is counted in: the business use case wins over platform limits (O)."""
-        token = call.token
-        if token is None:
-            return ()
-        node = self.world.nodes.get(node_id)
-        quota = KINDS[node.kind].quota if node else "app"
-        if node is None or quota == "app":
-            return platform_buckets(token)
-        account = self.world.nodes[node.account]
-        if quota == "ads_management":
-            return (ads_bucket(token, account.values["account_id"], self._active_ads[account.id]),)
-        if quota == "pages":
-            if token.kind in {"page", "system_user"}:
-                return (page_bucket(token, account.id, account.values["fan_count"] // 100),)
-            return platform_buckets(token)
-        return (instagram_bucket(token, account.id, account.values["followers_count"] // 10),)
+        return self.budgets.of(call.token, call.route.operation, node_id, call.request.method)
 
     def _headers(self, call: Prepared | None) -> list[tuple[str, str]]:
         version = serving_version(call.version if call else None) or CURRENT
@@ -261,7 +236,3 @@ class Handler:
     def _touches_marketing(self, call: Prepared) -> bool:
         ids = self._ids(call) if call.route.for_ids else [call.route.node_id]
         return any(is_marketing(node_id, call.route.edge, self.world) for node_id in ids)
-
-    def _count_active_ads(self, account: Node) -> int:
-        ads = self.world.listed(account, "ads")
-        return sum(ad.values["effective_status"] == "ACTIVE" for ad in ads)

@@ -13,13 +13,14 @@ from services.sandbox.faults import Target
 from services.sandbox.meta import faulting
 from services.sandbox.meta.assets import make_cast
 from services.sandbox.meta.batch import Outer, read_items, run_batch
+from services.sandbox.meta.budgets import app_bucket
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
 from services.sandbox.meta.errors import GraphError, unknown_path
 from services.sandbox.meta.first_tokens import make_tokens
 from services.sandbox.meta.handling import Handler, redact, redact_text
 from services.sandbox.meta.operations import Request, split_version
 from services.sandbox.meta.params import Params, from_body, from_query
-from services.sandbox.meta.quota import Quotas, app_bucket, refusal
+from services.sandbox.meta.quota import Quotas, refusal
 from services.sandbox.meta.table import TABLE
 from services.sandbox.meta.tokens import describe_token
 from services.sandbox.meta.versions import CURRENT, RETIRED_FOR_MARKETING, SUPPORTED, serving_version
@@ -44,7 +45,7 @@ class MetaPlatform:
         cast = make_cast(self._world)
         self._tokens = make_tokens(self._world, cast, around.clock)
         self._quotas = Quotas(around.clock)
-        self._handler = Handler(around, self._world, cast, self._tokens, self._quotas, TABLE)
+        self._handler = Handler(around, self._world, self._tokens, self._quotas, TABLE)
 
     @property
     def limits_enforced(self) -> bool:

@@ -1,9 +1,8 @@
 """Quotas in rolling windows, the headers that show them, and what refuses when one is used up.
 
-Formulas O (overview/rate-limiting, marketing-apis/rate-limiting); the user's own number is hidden by Meta: ours is
-made up. Meta counts CPU and total time too but publishes no unit: they are shown as fixed shares of the call count.
-Every item of a batch and every id of `ids=` is one call (O). Refused calls count as well: "further calls prolong the
-block" (O).
+How large they are: `budgets.py`. Meta counts CPU and total time too but publishes no unit: they are shown as fixed
+shares of the call count. Every item of a batch and every id of `ids=` is one call (O). Refused calls count as well:
+"further calls prolong the block" (O).
 """
 
 import json
@@ -15,19 +14,20 @@ from typing import Any
 
 from services.sandbox.clock import Clock
 from services.sandbox.meta.errors import GraphError, throttled
-from services.sandbox.meta.tokens import App, Token
 
+MINUTE = 60
 HOUR = 3600
 DAY = 86_400
-CALLS_PER_DAILY_USER = 200  # O
-USER_CALLS_PER_HOUR = 5_000  # hidden by Meta; made up
-ADS_CALLS = {"standard_access": 100_000, "development_access": 300}  # O: full and limited tier, per hour
-ADS_CALLS_PER_ACTIVE_AD = 40  # O
-PAGE_CALLS_PER_ENGAGED_USER = 4_800  # O, per 24 hours
-INSTAGRAM_CALLS_PER_IMPRESSION = 4_800  # O, per 24 hours
 CPU_SHARE, TIME_SHARE = 0.4, 0.7
 MAX_SHOWN = 32  # O: at most so many objects in one header
-_BUC_SCOPES = ("ads_management", "pages", "instagram")
+ERRORS_PER_CALL = 1_000  # O: the budget of insights shrinks by 0.001 for each user error
+_USE_CASES = {
+    "ads_management": "ads_management", "ads_insights": "ads_insights", "pages": "pages", "instagram": "instagram",
+    "leadgen": "leadgen",
+    # The page lists no word for these (M).
+    "threads": "threads", "whatsapp": "whatsapp", "catalog": "catalog_management", "catalog_batch": "catalog_batch",
+}  # fmt: skip
+"""Scope -> `type` in X-Business-Use-Case-Usage (O)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,10 @@ class Bucket:
     limit: int
     window_seconds: int
     tier: str | None = None
+    is_shown: bool = True
+    """In headers and in the costs that the log shows; others only refuse."""
+    refuses_as: str | None = None
+    """A key of THROTTLES; None: the scope."""
 
     @property
     def key(self) -> str:
@@ -84,6 +88,7 @@ class Quotas:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._windows: dict[str, _Window] = {}
+        self._errors: dict[str, _Window] = {}
         self.enforced = True
 
     def charge(self, buckets: tuple[Bucket, ...], units: int) -> Bucket | None:
@@ -92,43 +97,62 @@ class Quotas:
         full: Bucket | None = None
         for bucket in buckets:
             window = self._window(bucket, now)
-            if window.used + units > bucket.limit and full is None:
+            if window.used + units > self._limit(bucket, now) and full is None:
                 full = bucket
             window.add(now, units)
         return full if self.enforced else None
 
     def is_full(self, bucket: Bucket) -> bool:
-        return self.enforced and self._window(bucket, int(self._clock.unix())).used >= bucket.limit
+        now = int(self._clock.unix())
+        return self.enforced and self._window(bucket, now).used >= self._limit(bucket, now)
+
+    def note_error(self, buckets: tuple[Bucket, ...]) -> None:
+        """A call was wrong: what the budget of insights shrinks by (O)."""
+        for bucket in buckets:
+            if bucket.scope == "ads_insights":
+                self._errors.setdefault(bucket.key, _Window()).add(int(self._clock.unix()), 1)
 
     def headers(self, buckets: tuple[Bucket, ...], blocked: Mapping[str, int] | None = None) -> list[tuple[str, str]]:
         """Usage headers of an answer. `blocked`: scope -> minutes, for a throttle that a fault made up."""
         blocked = blocked or {}
-        shown: list[tuple[str, str]] = []
+        shown: dict[str, str] = {}
         use_cases: dict[str, list[dict[str, Any]]] = {}
+        throttle: dict[str, Any] = {}
         for bucket in buckets[:MAX_SHOWN]:
             used, wait = self._used(bucket)
             if bucket.scope in blocked:
                 used, wait = max(used, 100.0), max(wait, blocked[bucket.scope] * 60)
             if bucket.scope == "app":
-                shown.append(("X-App-Usage", json.dumps(_load(used))))
-            elif bucket.scope in _BUC_SCOPES:
+                shown["X-App-Usage"] = json.dumps(_load(used))
+            elif bucket.scope in _USE_CASES:
                 use_cases.setdefault(bucket.subject.rpartition("/")[2], []).append(_use_case(bucket, used, wait))
-            if bucket.tier:
+            # Headers of one name cannot be told apart by most clients: the last ad account speaks for a multi-get.
+            if bucket.scope == "ads_management" and bucket.tier:
                 reset = wait or self._seconds_to_empty(bucket)
-                shown.append(("X-Ad-Account-Usage", json.dumps(_account_usage(bucket.tier, used, reset))))
+                shown["X-Ad-Account-Usage"] = json.dumps(_account_usage(bucket.tier, used, reset))
+            if bucket.scope in {"ads_insights", "insights_app"}:
+                throttle |= _throttle(bucket, used)
         if use_cases:
-            shown.append(("X-Business-Use-Case-Usage", json.dumps(use_cases)))
-        # Headers of one name cannot be told apart by most clients: the last ad account speaks for a multi-get.
-        return list(dict(shown).items())
+            shown["X-Business-Use-Case-Usage"] = json.dumps(use_cases)
+        if throttle:
+            shown["X-FB-Ads-Insights-Throttle"] = json.dumps(throttle)
+        return list(shown.items())
 
     def _used(self, bucket: Bucket) -> tuple[float, int]:
         """Percent used, and seconds until a call is possible again."""
         now = int(self._clock.unix())
-        window = self._window(bucket, now)
+        window, limit = self._window(bucket, now), self._limit(bucket, now)
         wait = 0
-        if window.used >= bucket.limit:
-            wait = max(0, window.free_at(bucket.limit, bucket.window_seconds) - now)
-        return window.used / bucket.limit * 100, wait
+        if window.used >= limit:
+            wait = max(0, window.free_at(limit, bucket.window_seconds) - now)
+        return window.used / limit * 100, wait
+
+    def _limit(self, bucket: Bucket, now: int) -> int:
+        errors = self._errors.get(bucket.key)
+        if errors is None:
+            return bucket.limit
+        errors.forget_before(now - bucket.window_seconds)
+        return max(1, bucket.limit - errors.used // ERRORS_PER_CALL)
 
     def _seconds_to_empty(self, bucket: Bucket) -> int:
         now = int(self._clock.unix())
@@ -138,6 +162,10 @@ class Quotas:
         window = self._windows.setdefault(bucket.key, _Window())
         window.forget_before(now - bucket.window_seconds)
         return window
+
+
+def refusal(bucket: Bucket) -> GraphError:
+    return throttled(bucket.refuses_as or bucket.scope)
 
 
 def _load(used: float) -> dict[str, Any]:
@@ -153,7 +181,7 @@ def _use_case(bucket: Bucket, used: float, wait_seconds: int) -> dict[str, Any]:
     """`estimated_time_to_regain_access` is in minutes; the tier is shown for ads only (O)."""
     minutes = math.ceil(wait_seconds / 60)
     tier = {"ads_api_access_tier": bucket.tier} if bucket.tier else {}
-    return {"type": bucket.scope, **_load(used), "estimated_time_to_regain_access": minutes, **tier}
+    return {"type": _USE_CASES[bucket.scope], **_load(used), "estimated_time_to_regain_access": minutes, **tier}
 
 
 def _account_usage(tier: str, used: float, reset_seconds: int) -> dict[str, Any]:
@@ -164,32 +192,8 @@ def _account_usage(tier: str, used: float, reset_seconds: int) -> dict[str, Any]
     return {"acc_id_util_pct": round(used, 2), "reset_time_duration": reset_seconds, "ads_api_access_tier": tier}
 
 
-def app_bucket(app: App) -> Bucket:
-    return Bucket("app", app.id, CALLS_PER_DAILY_USER * app.daily_users, HOUR)
-
-
-def platform_buckets(token: Token) -> tuple[Bucket, ...]:
-    """Platform limits: the app's, and the user's for a user token."""
-    if token.kind == "user":
-        return (app_bucket(token.app), Bucket("user", f"{token.app.id}/{token.owner[1]}", USER_CALLS_PER_HOUR, HOUR))
-    return (app_bucket(token.app),)
-
-
-def ads_bucket(token: Token, account_id: str, active_ads: int) -> Bucket:
-    """`account_id` without `act_`: so it stands in the header (O)."""
-    tier = token.app.tier
-    limit = ADS_CALLS[tier] + ADS_CALLS_PER_ACTIVE_AD * active_ads
-    return Bucket("ads_management", f"{token.app.id}/{account_id}", limit, HOUR, tier)
-
-
-def page_bucket(token: Token, page_id: str, engaged_users: int) -> Bucket:
-    return Bucket("pages", f"{token.app.id}/{page_id}", PAGE_CALLS_PER_ENGAGED_USER * max(engaged_users, 1), DAY)
-
-
-def instagram_bucket(token: Token, account_id: str, impressions: int) -> Bucket:
-    subject = f"{token.app.id}/{account_id}"
-    return Bucket("instagram", subject, INSTAGRAM_CALLS_PER_IMPRESSION * max(impressions, 1), DAY)
-
-
-def refusal(bucket: Bucket) -> GraphError:
-    return throttled(bucket.scope)
+def _throttle(bucket: Bucket, used: float) -> dict[str, Any]:
+    """Of the app and of the account, with decimals as in the other ads header (O; decimals M)."""
+    if bucket.scope == "insights_app":
+        return {"app_id_util_pct": round(used, 2)}
+    return {"acc_id_util_pct": round(used, 2), "ads_api_access_tier": bucket.tier}
