@@ -19,12 +19,18 @@ class Transactions:
 
     rate: float
     p50: float
-    """Milliseconds from the start of a transaction to its end, commit included."""
+    """Milliseconds from the start of a transaction to its end, commit included; with a rate, from when it was due."""
+    p99: float
     rows: int
 
 
-async def pgbench(dsn: str, script: str, variables: Mapping[str, str], *, clients: int, seconds: int) -> Transactions:
-    """Run the script prepared, in two threads at most, and read the time of each transaction from its log."""
+async def pgbench(
+    dsn: str, script: str, variables: Mapping[str, str], *, clients: int, seconds: int, rate: int | None = None
+) -> Transactions:
+    """Run the script prepared, in two threads at most, and read the time of each transaction from its log.
+
+    `rate`: so many transactions a second fall due by the clock; None: each client begins the next at once.
+    """
     parts = urlsplit(dsn)
     environment = {
         "PATH": os.environ.get("PATH", ""),
@@ -40,6 +46,7 @@ async def pgbench(dsn: str, script: str, variables: Mapping[str, str], *, client
         process = await asyncio.create_subprocess_exec(
             *(str(_program()), "--no-vacuum", "--protocol=prepared", f"--file={path}", f"--time={seconds}"),
             *(f"--client={clients}", f"--jobs={min(2, clients)}", "--log", f"--log-prefix={folder}/times"),
+            *([f"--rate={rate}"] if rate else []),
             *(f"--define={name}={value}" for name, value in variables.items()),
             env=environment,
             stdout=subprocess.PIPE,
@@ -53,8 +60,9 @@ async def pgbench(dsn: str, script: str, variables: Mapping[str, str], *, client
             for log in Path(folder).glob("times*")
             for line in log.read_text().splitlines()
         ]
-    rate = next(line for line in out.decode().splitlines() if line.startswith("tps"))
-    return Transactions(float(rate.split()[2]), percentiles(times, 50)[0], len(times))
+    tps = next(line for line in out.decode().splitlines() if line.startswith("tps"))
+    p50, p99 = percentiles(times, 50, 99)
+    return Transactions(float(tps.split()[2]), p50, p99, len(times))
 
 
 def _program() -> Path:
