@@ -17,13 +17,15 @@ from services.sandbox.exchange import Answer, Call, Surroundings
 from services.sandbox.meta import faulting
 from services.sandbox.meta.errors import GraphError, aborted_item, bad_parameter, too_many_items
 from services.sandbox.meta.handling import Handler, Prepared, redact, redact_text
+from services.sandbox.meta.incoming import METHODS, header_token
 from services.sandbox.meta.operations import Request
-from services.sandbox.meta.params import Params, from_text
+from services.sandbox.meta.params import Files, Params, from_text
 from services.sandbox.meta.references import referred_names, substitute
 from services.sandbox.wire import parse_query
 
 MAX_ITEMS = 50  # O
-METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})  # O
+MAX_SECONDS = 30.0
+"""What is not done by then comes back as null (O); how long Meta waits is not documented (M)."""
 _SECRETS = ("access_token", "appsecret_proof", "appsecret_time")
 
 
@@ -35,6 +37,9 @@ class Item:
     method: str = "GET"
     relative_url: str = ""
     body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attached: tuple[str, ...] = ()
+    """Names of parts of the batch's multipart body."""
     name: str | None = None
     omit: bool | None = None
     needs: set[str] = field(default_factory=set)
@@ -56,6 +61,7 @@ class Outer:
     params: Params
     secret: str | None
     version: str | None
+    files: Files = field(default_factory=dict)
 
 
 def read_items(text: str) -> list[Item]:
@@ -71,15 +77,18 @@ def read_items(text: str) -> list[Item]:
     return [_read_item(index, item) for index, item in enumerate(given)]
 
 
-async def run_batch(handler: Handler, around: Surroundings, outer: Outer, items: Sequence[Item]) -> list[Any]:
+async def run_batch(
+    handler: Handler, around: Surroundings, outer: Outer, items: Sequence[Item], *, max_seconds: float = MAX_SECONDS
+) -> list[Any]:
     """Do every item; the array that becomes the body of the answer."""
     by_name = {item.name: item for item in items if item.name}
     waiting = list(items)
+    left = max_seconds
     while waiting:
         ready = [item for item in waiting if _is_ready(item, by_name, waiting)]
         # A ring of dependencies never becomes ready: Meta's answer to that is not documented.
         stuck = not ready
-        await _run_side_by_side(handler, around, outer, ready or waiting, by_name, stuck=stuck)
+        left -= await _run_side_by_side(handler, around, outer, ready or waiting, by_name, stuck=stuck, seconds=left)
         waiting = [item for item in waiting if item not in ready] if ready else []
     used = {name for item in items for name in item.needs}
     shown = outer.params.get("include_headers", "true").lower() not in {"false", "0"}
@@ -94,21 +103,26 @@ async def _run_side_by_side(
     by_name: Mapping[str, Item],
     *,
     stuck: bool,
-) -> None:
+    seconds: float,
+) -> float:
+    """Gives how long it took. What a fault holds up for longer than `seconds` is not done."""
     prepared: list[tuple[Item, Prepared]] = []
     for item in items:
         call = _prepare(handler, around, outer, item, by_name, stuck=stuck)
         if call:
             prepared.append((item, call))
-    delay = max((faulting.delay_seconds(call.fault) for _, call in prepared), default=0.0)
+    delay = min(max((faulting.delay_seconds(call.fault) for _, call in prepared), default=0.0), max(seconds, 0.0))
     if delay:
         await asyncio.sleep(delay)
     for item, call in prepared:
+        if faulting.delay_seconds(call.fault) > seconds:
+            continue
         answer = await handler.perform(call)
         if answer.cut or _is_null(call):
             continue
         item.answer = answer
         call.row.status = answer.status
+    return delay
 
 
 def _prepare(
@@ -128,6 +142,9 @@ def _prepare(
         try:
             relative_url, body = substitute(relative_url, results), substitute(body, results)
             params = {**from_text(relative_url.partition("?")[2]), **from_text(body)}
+            if "batch" in params:
+                raise bad_parameter("A batch cannot be a request of another batch")  # M
+            files = _files(item, outer)
         except GraphError as error:
             problem = error
     path, _, query_text = relative_url.partition("#")[0].partition("?")
@@ -145,8 +162,8 @@ def _prepare(
         item.answer = handler.render_error(problem, None)
         row.status = item.answer.status
         return None
-    secret = params.get("access_token") or outer.secret
-    if "access_token" not in params:
+    own = params.get("access_token") or header_token(item.headers.get("authorization", ""))
+    if own is None:
         # The outer token is the fall-back; its proof was checked with it.
         params.update({name: outer.params[name] for name in _SECRETS[1:] if name in outer.params})
     request = Request(
@@ -154,14 +171,25 @@ def _prepare(
         path="/" + path.lstrip("/"),
         params=params,
         query=query,
-        secret=secret,
+        secret=own or outer.secret,
         base_url=outer.call.base_url,
         host=outer.call.host,
         version=outer.version,
         item_index=item.index,
         item_name=item.name,
+        headers=item.headers or None,
+        body=body.encode(),
+        files=files,
     )
     return handler.prepare(request, row)
+
+
+def _files(item: Item, outer: Outer) -> Files:
+    """Raises: GraphError 100 for a part that the batch does not have (M)."""
+    for name in item.attached:
+        if name not in outer.files:
+            raise bad_parameter(f"File {name} has not been attached")
+    return {name: outer.files[name] for name in item.attached}
 
 
 def _dependency_problem(item: Item, by_name: Mapping[str, Item], *, stuck: bool) -> GraphError | None:
@@ -223,6 +251,10 @@ def _read_item(index: int, given: object) -> Item:
         item.problem = bad_parameter("body must be a form-encoded string")
         return item
     item.body = body
+    attached = given.get("attached_files")
+    if isinstance(attached, str):
+        item.attached = tuple(part.strip() for part in attached.split(",") if part.strip())
+    item.headers = _read_headers(given.get("headers"))
     name, depends, omit = given.get("name"), given.get("depends_on"), given.get("omit_response_on_success")
     item.name = name if isinstance(name, str) and name else None
     item.omit = omit if isinstance(omit, bool) else None
@@ -230,3 +262,16 @@ def _read_item(index: int, given: object) -> Item:
     if isinstance(depends, str) and depends:
         item.needs.add(depends)
     return item
+
+
+def _read_headers(given: object) -> dict[str, str]:
+    """A list of `{"name", "value"}` (S) or of "Name: value"; what is neither is overlooked (M)."""
+    found: dict[str, str] = {}
+    for header in given if isinstance(given, list) else ():
+        if isinstance(header, dict):
+            name, value = header.get("name"), header.get("value")
+        else:
+            name, _, value = header.partition(":") if isinstance(header, str) else (None, "", None)
+        if isinstance(name, str) and isinstance(value, str):
+            found[name.strip().lower()] = value.strip()
+    return found

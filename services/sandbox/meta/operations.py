@@ -5,11 +5,11 @@ Every area of the API (`reading.py`, ...) lists its own rows as OPERATIONS; `tab
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from services.sandbox.exchange import Query, Surroundings
-from services.sandbox.meta.params import Params
+from services.sandbox.meta.params import Files, Params
 from services.sandbox.meta.tokens import Token, Tokens
 from services.sandbox.meta.world import Node, World
 
@@ -41,8 +41,10 @@ class Request:
     item_index: int | None = None
     item_name: str | None = None
     headers: Mapping[str, str] | None = None
-    """Names in lower case; None for an item of a batch."""
+    """Names in lower case; None for an item of a batch without its own."""
     body: bytes = b""
+    files: Files = field(default_factory=dict)
+    """Attached to the call, or to the batch and named by the item's `attached_files`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Context:
     """The object that the path names, which the token may see."""
     edge: str = ""
     """The part of the path behind the object."""
+    nested: bool = False
+    """For an edge inside `fields`: the answer becomes a part of another one."""
 
     @property
     def params(self) -> Params:
@@ -85,9 +89,9 @@ class Context:
         assert self.node is not None, "this operation's path names no object"
         return self.node
 
-    def at(self, node: Node, edge: str, params: Params) -> "Context":
+    def at(self, node: Node, edge: str, params: Params, *, nested: bool = False) -> "Context":
         """The same call for another object: an id of `ids=`, an edge inside `fields`."""
-        return replace(self, node=node, edge=edge, request=replace(self.request, params=params))
+        return replace(self, node=node, edge=edge, request=replace(self.request, params=params), nested=nested)
 
 
 Run = Callable[[Context], object]

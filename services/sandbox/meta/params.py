@@ -2,8 +2,12 @@
 
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from email import policy
+from email.message import EmailMessage
 from email.parser import BytesParser
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import orjson
@@ -13,22 +17,58 @@ from services.sandbox.meta.errors import bad_parameter
 
 MAX_FIELDS = 1000
 MAX_PARTS = 200
-_BRACKET = re.compile(r"^([^\[\]]+)\[\d*\]$")
+MAX_NESTING = 5
+_BRACKETED = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
+_KEY = re.compile(r"\[([^\[\]]*)\]")
 Params = dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class AttachedFile:
+    """A part of a multipart body that has a file name."""
+
+    filename: str
+    content_type: str
+    content: bytes
+
+
+Files = dict[str, AttachedFile]
+"""By the name of their part."""
+
+
 def from_query(query: Query) -> Params:
-    """Last value of each name; `name[]` and `name[0]` are gathered into one JSON list."""
+    """Last value of each name; `name[]`, `name[0]` and `name[a][b]` are gathered into one JSON list or object (T)."""
     params: Params = {}
-    lists: dict[str, list[str]] = {}
+    nested: dict[str, Any] = {}
     for name, values in query.items():
-        bracket = _BRACKET.match(name)
-        if bracket:
-            lists.setdefault(bracket.group(1), []).extend(values)
+        bracketed = _BRACKETED.fullmatch(name)
+        keys = _KEY.findall(bracketed.group(2)) if bracketed else []
+        if bracketed and len(keys) <= MAX_NESTING:
+            for value in values:
+                _put(nested.setdefault(bracketed.group(1), {}), keys, value)
         else:
             params[name] = values[-1]
-    params.update({name: json.dumps(values) for name, values in lists.items()})
+    params.update({name: json.dumps(_as_list(value)) for name, value in nested.items()})
     return params
+
+
+def _put(within: dict[str, Any], keys: list[str], value: str) -> None:
+    key = keys[0] or str(len(within))
+    if len(keys) == 1:
+        within[key] = value
+        return
+    below = within.setdefault(key, {})
+    if isinstance(below, dict):
+        _put(below, keys[1:], value)
+
+
+def _as_list(value: Any) -> Any:
+    """What has numbers for keys was a list."""
+    if not isinstance(value, dict):
+        return value
+    if all(key.isascii() and key.isdigit() for key in value):
+        return [_as_list(below) for below in value.values()]
+    return {key: _as_list(below) for key, below in value.items()}
 
 
 def from_text(text: str) -> Params:
@@ -52,6 +92,8 @@ def from_body(body: bytes, content_type: str) -> Params:
         return _from_json(body)
     if kind == "multipart/form-data":
         return _from_multipart(body, content_type)
+    if kind == "application/octet-stream" or kind.startswith(("image/", "video/", "audio/")):
+        return {}
     return from_text(body.decode("utf-8", errors="replace"))
 
 
@@ -70,19 +112,39 @@ def _from_json(body: bytes) -> Params:
 
 
 def _from_multipart(body: bytes, content_type: str) -> Params:
-    """Text parts only: attached files belong to publishing, which is not covered."""
+    """Text parts only."""
+    return {
+        name: _content(part).decode("utf-8", errors="replace")
+        for name, part in _parts(body, content_type)
+        if part.get_filename() is None
+    }
+
+
+def files_from_body(body: bytes, content_type: str) -> Files:
+    """Files attached to a multipart body; none for a body of another kind. Raises: GraphError 100."""
+    if not body or content_type.partition(";")[0].strip().lower() != "multipart/form-data":
+        return {}
+    return {
+        name: AttachedFile(part.get_filename() or "", part.get_content_type(), _content(part))
+        for name, part in _parts(body, content_type)
+        if part.get_filename() is not None
+    }
+
+
+def _parts(body: bytes, content_type: str) -> Iterator[tuple[str, EmailMessage]]:
     head = f"Content-Type: {content_type}\r\nMIME-Version: 1.0\r\n\r\n".encode("latin-1", errors="replace")
     message = BytesParser(policy=policy.HTTP).parsebytes(head + body)
     if not message.is_multipart():
         raise bad_parameter("The multipart body cannot be read")
-    params: Params = {}
     parts = list(message.iter_parts())
     if len(parts) > MAX_PARTS:
         raise bad_parameter("The multipart body has too many parts")
     for part in parts:
         name = part.get_param("name", header="content-disposition")
-        if not isinstance(name, str) or part.get_filename() is not None:
-            continue
-        content = part.get_payload(decode=True)
-        params[name] = content.decode("utf-8", errors="replace") if isinstance(content, bytes) else ""
-    return params
+        if isinstance(name, str):
+            yield name, cast(EmailMessage, part)
+
+
+def _content(part: EmailMessage) -> bytes:
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""

@@ -18,8 +18,8 @@ from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
 from services.sandbox.meta.errors import GraphError, unknown_path
 from services.sandbox.meta.first_tokens import make_tokens
 from services.sandbox.meta.handling import Handler, redact, redact_text
+from services.sandbox.meta.incoming import Incoming, header_token, read_call, wrap
 from services.sandbox.meta.operations import Request, split_version
-from services.sandbox.meta.params import Params, from_body, from_query
 from services.sandbox.meta.quota import Quotas, refusal
 from services.sandbox.meta.table import TABLE
 from services.sandbox.meta.tokens import describe_token
@@ -99,20 +99,22 @@ class MetaPlatform:
             path=redact_text(call.path),
             query=redact(call.query),
         )
-        answer = await self._answer(call, row)
+        try:
+            asked = read_call(call)
+        except GraphError as error:
+            answer = self._handler.render_error(error, None)
+        else:
+            answer = wrap(await self._answer(call, asked, row), asked.callback)
         row.status = None if answer.cut else answer.status
         return answer
 
-    async def _answer(self, call: Call, row: CallRow) -> Answer:
-        try:
-            params = {**from_query(call.query), **from_body(call.body, call.headers.get("content-type", ""))}
-        except GraphError as error:
-            return self._handler.render_error(error, None)
-        secret = params.get("access_token") or _header_token(call.headers.get("authorization", ""))
-        if call.method == "POST" and "batch" in params:
-            return await self._batch(call, row, params, secret)
+    async def _answer(self, call: Call, asked: Incoming, row: CallRow) -> Answer:
+        params = asked.params
+        secret = params.get("access_token") or header_token(call.headers.get("authorization", ""))
+        if asked.method == "POST" and "batch" in params:
+            return await self._batch(call, row, asked, secret)
         request = Request(
-            call.method,
+            asked.method,
             call.path,
             params,
             call.query,
@@ -121,13 +123,15 @@ class MetaPlatform:
             call.host,
             headers=call.headers,
             body=call.body,
+            files=asked.files,
         )
         prepared = self._handler.prepare(request, row)
         await asyncio.sleep(faulting.delay_seconds(prepared.fault))
         return await self._handler.perform(prepared)
 
-    async def _batch(self, call: Call, row: CallRow, params: Params, secret: str | None) -> Answer:
+    async def _batch(self, call: Call, row: CallRow, asked: Incoming, secret: str | None) -> Answer:
         """A batch costs nothing itself: each of its items is a call (O)."""
+        params = asked.params
         token = self._tokens.find(secret) if secret else None
         row.operation, row.token = BATCH, token.id if token else None
         target = Target(self.name, call.method, call.host, call.path, BATCH, row.token)
@@ -149,7 +153,9 @@ class MetaPlatform:
             items = read_items(params["batch"])
         except GraphError as error:
             return faulting.spoil(self._handler.render_error(error, None), fault)
-        results = await run_batch(self._handler, self._around, Outer(call, row, params, secret, version), items)
+        results = await run_batch(
+            self._handler, self._around, Outer(call, row, params, secret, version, asked.files), items
+        )
         answer = Answer(200, orjson.dumps(results), [("facebook-api-version", serving_version(version) or CURRENT)])
         return faulting.spoil(answer, fault)
 
@@ -189,9 +195,3 @@ def _describe_child(node: Node) -> dict[str, Any]:
 
 def _pair(parent: tuple[str, str] | None) -> dict[str, str] | None:
     return {"type": parent[0], "id": parent[1]} if parent else None
-
-
-def _header_token(value: str) -> str | None:
-    """`Authorization: Bearer` works on this host (O for WhatsApp)."""
-    scheme, _, token = value.partition(" ")
-    return token.strip() or None if scheme.lower() in {"bearer", "oauth"} else None

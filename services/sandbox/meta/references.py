@@ -7,7 +7,7 @@ commas, as in the documented `?ids={result=create-ad:$.data.*.id}` (O).
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from services.sandbox.meta.errors import bad_parameter
 
@@ -22,7 +22,10 @@ def referred_names(text: str) -> list[str]:
 
 
 def substitute(text: str, results: Mapping[str, Any]) -> str:
-    """Put results in place of references. Raises: GraphError 100 for a path that cannot be read; KeyError never."""
+    """Put results in place of references, encoded for the query or form that they stand in.
+
+    Raises: GraphError 100 for a path that cannot be read; KeyError never.
+    """
     return _REFERENCE.sub(lambda match: _value(match.group(1), match.group(2), results), _decoded(text))
 
 
@@ -34,7 +37,7 @@ def _decoded(text: str) -> str:
 def _value(name: str, path: str, results: Mapping[str, Any]) -> str:
     if name not in results:
         raise bad_parameter(f"No result of a request named '{name}' in this batch")
-    return ",".join(_text(value) for value in find_values(results[name], path))
+    return quote(",".join(_text(value) for value in find_values(results[name], path)), safe=",:|_@/")
 
 
 def find_values(document: Any, path: str) -> list[Any]:

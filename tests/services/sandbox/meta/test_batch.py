@@ -176,3 +176,49 @@ def test_a_write_inside_a_batch_is_said_to_be_not_covered(sandbox: SandboxProces
     (result,) = sandbox.results([item])
     assert result["code"] == 501
     assert sandbox.calls()[1]["operation"] is None
+
+
+def test_a_header_of_an_item_may_carry_its_token(sandbox: SandboxProcess) -> None:
+    bearer = f"Bearer {sandbox.token('user_second')}"
+    for headers in ([{"name": "Authorization", "value": bearer}], [f"Authorization: {bearer}"], [7, None, {}]):
+        (result,) = sandbox.results([{**ME, "headers": headers}])
+        owner = "user_main" if headers[0] == 7 else "user_second"
+        assert body(result)["id"] == sandbox.token_row(owner)["owner"]["id"]
+
+
+def test_only_a_file_that_came_with_the_batch_can_be_attached(sandbox: SandboxProcess) -> None:
+    items = [{**ME, "attached_files": "photo"}, {**ME, "attached_files": "photo, other"}]
+    files: Any = {
+        "access_token": (None, sandbox.token("user_main")),
+        "batch": (None, json.dumps(items)),
+        "photo": ("a.jpg", b"\xff\xd8", "image/jpeg"),
+    }
+    there, missing = sandbox.client.post(f"/{GRAPH}/", files=files).json()
+    assert (there["code"], missing["code"]) == (200, 400)
+    assert body(missing)["error"]["message"] == "(#100) File other has not been attached"
+
+
+def test_a_batch_is_no_request_of_a_batch(sandbox: SandboxProcess) -> None:
+    inner = {"method": "POST", "relative_url": "", "body": "batch=[]"}
+    (result,) = sandbox.results([inner])
+    assert (result["code"], body(result)["error"]["code"]) == (400, 100)
+
+
+def test_a_batch_can_be_answered_as_a_script(sandbox: SandboxProcess) -> None:
+    answer = sandbox.batch([ME], callback="done")
+    assert answer.headers["content-type"] == "text/javascript; charset=UTF-8"
+    assert [row["code"] for row in json.loads(answer.text.removeprefix("/**/ done(").removesuffix(");"))] == [200]
+
+
+def test_values_of_a_result_are_encoded_where_they_are_put(sandbox: SandboxProcess) -> None:
+    account = ad_account(sandbox)
+    listing = {"method": "GET", "name": "list", "relative_url": f"{account}/campaigns?limit=1&fields=name"}
+    again = {
+        "method": "GET",
+        "relative_url": f"{account}/campaigns?limit=1&after={{result=list:$.paging.cursors.after}}",
+    }
+    whole = {"method": "GET", "relative_url": "me?fields={result=list:$.data.*.name}"}
+    first, second, third = sandbox.results([{**listing, "omit_response_on_success": False}, again, whole])
+    rows = sandbox.children(sandbox.accounts("ad_account")[0], "campaigns")
+    assert [row["id"] for row in body(first)["data"] + body(second)["data"]] == [row["id"] for row in rows[:2]]
+    assert third["code"] == 400  # a name with blanks is no list of fields, and did not break the address
