@@ -1,5 +1,7 @@
 """A real sandbox process for tests: started once, asked over HTTP, reset between tests."""
 
+import hashlib
+import hmac
 import json
 import os
 import subprocess
@@ -57,6 +59,12 @@ class SandboxProcess:
 
     def app(self, app_id: str) -> dict[str, Any]:
         return next(app for app in self.meta["apps"] if app["id"] == app_id)
+
+    def proof(self, token_id: str) -> str:
+        """The `appsecret_proof` that goes with a token."""
+        row = self.token_row(token_id)
+        secret = str(self.app(row["app"])["secret"])
+        return hmac.new(secret.encode(), str(row["access_token"]).encode(), hashlib.sha256).hexdigest()
 
     def accounts(self, kind: str) -> list[dict[str, Any]]:
         """Accounts of a kind, the one with the most children first."""

@@ -39,9 +39,9 @@ def test_each_item_of_a_batch_is_a_row_below_it(sandbox: SandboxProcess) -> None
 def test_a_call_that_is_not_covered_is_a_row_without_an_operation(sandbox: SandboxProcess) -> None:
     account = sandbox.accounts("ad_account")[0]["id"]
     for answer in (
-        sandbox.get(f"{account}/insights"),
-        sandbox.client.post(f"/{GRAPH}/{account}/campaigns"),
-        sandbox.get("oauth/access_token"),
+        sandbox.get(f"{account}/customaudiences"),
+        sandbox.client.post(f"/{GRAPH}/{account}/customaudiences"),
+        sandbox.get("oauth/client_code"),
     ):
         assert answer.status_code == 501
         assert answer.json()["sandbox"]["covered"] is False

@@ -109,3 +109,60 @@ def test_permissions_are_those_of_the_token(sandbox: SandboxProcess) -> None:
     data = sandbox.get("me/permissions", token="user_narrow").json()["data"]
     assert [row["permission"] for row in data] == sandbox.token_row("user_narrow")["scopes"]
     assert {row["status"] for row in data} == {"granted"}
+
+
+def test_a_declined_permission_is_gone_from_every_token_of_the_person(sandbox: SandboxProcess) -> None:
+    assert sandbox.client.delete(f"/{GRAPH}/me/permissions/pages_show_list", params=as_main(sandbox)).json() == {
+        "success": True
+    }
+    declined = sandbox.get("me/permissions", status="declined").json()["data"]
+    assert declined == [{"permission": "pages_show_list", "status": "declined"}]
+    assert (
+        "pages_show_list"
+        not in sandbox.client.get("/_sandbox/world").json()["platforms"]["meta"]["tokens"][0]["scopes"]
+    )
+
+
+def test_who_removes_the_app_ends_its_tokens_and_those_of_the_pages(sandbox: SandboxProcess) -> None:
+    sandbox.client.delete(f"/{GRAPH}/me/permissions", params=as_main(sandbox))
+    for token in ("user_main", "page_busy"):
+        assert sandbox.get("me", token=token).json()["error"]["error_subcode"] == 458
+    for token in ("user_limited", "user_second", "system_main"):
+        assert sandbox.get("me", token=token).status_code == 200
+
+
+def test_each_manager_and_app_has_a_page_token_of_its_own(sandbox: SandboxProcess) -> None:
+    page = sandbox.token_row("page_busy")["owner"]["id"]
+
+    def page_token(token: str) -> str:
+        return str(sandbox.get(page, token=token, fields="access_token").json()["access_token"])
+
+    assert page_token("user_main") == sandbox.token("page_busy") == page_token("page_busy")
+    found = [page_token(token) for token in ("user_main", "user_limited", "system_main", "user_short")]
+    assert len(set(found)) == 4
+    assert page_token("user_limited") == found[1]
+    data = sandbox.get("debug_token", token="app_main", input_token=found[3]).json()["data"]
+    assert (data["type"], data["profile_id"]) == ("PAGE", page)
+    assert data["user_id"] == sandbox.token_row("user_main")["owner"]["id"]
+    assert 0 < data["expires_at"] - data["issued_at"] <= 3600
+
+
+def test_debug_token_says_for_which_accounts_a_scope_is_granted(sandbox: SandboxProcess) -> None:
+    row = sandbox.token_row("user_main")
+    data = sandbox.get("debug_token", token="app_main", input_token=row["access_token"]).json()["data"]
+    granted = {entry["scope"]: entry.get("target_ids") for entry in data["granular_scopes"]}
+    pages = sorted(node["id"] for node in row["sees"] if node["type"] == "page")
+    accounts = sorted(node["id"].removeprefix("act_") for node in row["sees"] if node["type"] == "ad_account")
+    assert (granted["pages_show_list"], granted["ads_read"], granted["email"]) == (pages, accounts, None)
+
+
+def test_an_app_knows_itself(sandbox: SandboxProcess) -> None:
+    row = sandbox.token_row("user_main")
+    app = sandbox.app(row["app"])
+    assert sandbox.get("app", fields="name").json() == {"name": app["name"], "id": app["id"]}
+    assert sandbox.get(app["id"]).json()["name"] == app["name"]
+    assert sandbox.get(app["id"], token="user_limited").status_code == 400
+
+
+def as_main(sandbox: SandboxProcess) -> dict[str, str]:
+    return {"access_token": sandbox.token("user_main")}
