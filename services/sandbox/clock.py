@@ -19,6 +19,7 @@ class Clock:
         self._monotonic = monotonic
         self._base = datetime.now(UTC)
         self._since = monotonic()
+        self._listeners: list[Callable[[], None]] = []
         self.rate = 1.0
 
     def now(self) -> datetime:
@@ -26,6 +27,17 @@ class Clock:
 
     def unix(self) -> float:
         return self.now().timestamp()
+
+    def seconds_until(self, moment: datetime) -> float | None:
+        """Seconds of the machine until the clock shows the moment, if nobody moves it; None while it stands still."""
+        left = max(0.0, (moment - self.now()).total_seconds())
+        if not left:
+            return 0.0
+        return left / self.rate if self.rate else None
+
+    def on_move(self, listener: Callable[[], None]) -> None:
+        """Call the listener whenever the clock is moved or set to another rate: who waits for a moment counts anew."""
+        self._listeners.append(listener)
 
     def advance(self, seconds: float) -> None:
         """Raises: ClockRefused if that is backwards or more than ten years."""
@@ -43,11 +55,14 @@ class Clock:
         """0 stops the clock. Raises: ClockRefused."""
         if not 0 <= rate <= MAX_RATE:
             raise ClockRefused(f"rate must be from 0 to {MAX_RATE:g}")
-        self._restart(self.now())
-        self.rate = rate
+        self._restart(self.now(), rate)
 
-    def _restart(self, moment: datetime) -> None:
+    def _restart(self, moment: datetime, rate: float | None = None) -> None:
         self._base, self._since = moment, self._monotonic()
+        if rate is not None:
+            self.rate = rate
+        for listener in self._listeners:
+            listener()
 
 
 def rfc3339(moment: datetime) -> str:

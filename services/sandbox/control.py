@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,12 +10,14 @@ import orjson
 
 from services.sandbox.calls import MAX_PAGE
 from services.sandbox.clock import ClockRefused, rfc3339
-from services.sandbox.exchange import Query
+from services.sandbox.deliveries import MAX_ROWS
+from services.sandbox.exchange import NotServed, Platform, Query
 from services.sandbox.faults import FaultRefused
 from services.sandbox.settings import SIZES
 from services.sandbox.state import Sandbox
 
 MAX_CONTROL_BYTES = 256 * 1024
+MAX_METRIC_DAYS = 1000
 Reply = tuple[int, object]
 
 
@@ -70,7 +72,7 @@ async def get_world(sandbox: Sandbox, call: ControlCall) -> Reply:
     if platform is None:
         raise Refused(404, f"platform {name!r} is not served")
     if child == "metrics":
-        raise Refused(501, "no statistics are served yet, so there are no daily numbers that they could add up to")
+        return 200, _metrics(platform, kind, node_id, call.query)
     everything = call.query.get("all", ["false"])[-1].lower() == "true"
     items = platform.children(kind, node_id, child, everything=everything)
     if items is None:
@@ -78,11 +80,35 @@ async def get_world(sandbox: Sandbox, call: ControlCall) -> Reply:
     return 200, {"count": len(items), "items": items}
 
 
+def _metrics(platform: Platform, kind: str, node_id: str, query: Query) -> object:
+    since, until = _day(query, "since"), _day(query, "until")
+    if since > until:
+        raise Refused(400, "since must not lie behind until")
+    if (until - since).days >= MAX_METRIC_DAYS:
+        raise Refused(400, f"at most {MAX_METRIC_DAYS} days are shown at once")
+    by = query.get("by", [None])[-1]
+    try:
+        rows = platform.metrics(kind, node_id, since, until, by)
+    except NotServed as gap:
+        raise Refused(501, str(gap)) from gap
+    if rows is None:
+        below = f" with {by!r}" if by else ""
+        raise Refused(404, f"{platform.name} has no {kind} {node_id!r}{below} with daily numbers in this world")
+    return {"count": len(rows), "rows": rows}
+
+
 async def get_calls(sandbox: Sandbox, call: ControlCall) -> Reply:
     since = _whole_number(call.query, "since", 0)
     limit = min(_whole_number(call.query, "limit", MAX_PAGE), MAX_PAGE)
     platform = call.query.get("platform", [None])[-1]
     return 200, sandbox.state.calls.read(since=since, platform=platform, limit=limit)
+
+
+async def get_deliveries(sandbox: Sandbox, call: ControlCall) -> Reply:
+    since = _whole_number(call.query, "since", 0)
+    limit = _whole_number(call.query, "limit", MAX_ROWS)
+    platform = call.query.get("platform", [None])[-1]
+    return 200, sandbox.state.deliveries.read(since=since, platform=platform, limit=limit)
 
 
 async def get_faults(sandbox: Sandbox, call: ControlCall) -> Reply:
@@ -189,10 +215,19 @@ def _whole_number(query: Query, key: str, default: int) -> int:
     return int(text)
 
 
+def _day(query: Query, key: str) -> date:
+    text = query.get(key, [""])[-1]
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007  a day of the account's zone
+    except ValueError as error:
+        raise Refused(400, f"{key} must be a day, e.g. 2026-11-21") from error
+
+
 _Verb = Callable[[Sandbox, ControlCall], Awaitable[Reply]]
 _NOUNS: dict[str, dict[str, _Verb]] = {
     "world": {"GET": get_world},
     "calls": {"GET": get_calls},
+    "deliveries": {"GET": get_deliveries},
     "faults": {"GET": get_faults, "POST": post_faults, "DELETE": delete_faults},
     "clock": {"GET": get_clock, "POST": post_clock},
     "reset": {"POST": post_reset},

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Protocol
 
 from services.sandbox.calls import CallLog
 from services.sandbox.clock import Clock
+from services.sandbox.deliveries import Deliveries
 from services.sandbox.faults import FaultBook
 
 Query = dict[str, list[str]]
@@ -42,6 +44,10 @@ class Answer:
     """Blanks are sent behind the body until it is this long."""
 
 
+class NotServed(Exception):  # noqa: N818  reads as the fact it reports
+    """What the sandbox's own interface names and this platform does not show yet; the text says which."""
+
+
 class Platform(Protocol):
     """One platform as the core sees it."""
 
@@ -59,6 +65,14 @@ class Platform(Protocol):
     def children(self, kind: str, node_id: str, child: str, *, everything: bool) -> list[dict[str, Any]] | None:
         """The whole true list below an account; None if there is no such account or child."""
 
+    def metrics(self, kind: str, node_id: str, since: date, until: date, by: str | None) -> list[dict[str, Any]] | None:
+        """The true daily numbers of an account, or of each of its children of one sort; None if there is none such.
+
+        A row per object and day of the account's zone, both days inclusive, rows of zeros too: `{"id", "date",
+        "impressions", "clicks", "spend_micros", "views"?, "likes"?}`; what the platform has no number for is None.
+        Raises: NotServed where no statistics answer could add up to them.
+        """
+
     def known_fault_args(self, kind: str) -> Mapping[str, tuple[str, ...] | None] | None:
         """Which args a kind of fault takes here, with their allowed values if those are words; None: kind unknown."""
 
@@ -73,3 +87,4 @@ class Surroundings:
     clock: Clock
     calls: CallLog
     faults: FaultBook
+    deliveries: Deliveries

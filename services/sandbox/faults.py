@@ -14,6 +14,10 @@ CONTRACT_KINDS = frozenset(
     }
 )  # fmt: skip
 """Every kind that the sandbox's own interface names; a platform may not have all of them yet."""
+DELIVERY_KINDS = frozenset({"duplicate_delivery", "reordered_delivery"})
+"""Hit what the platform sends to a subscriber's address, never what a client asks."""
+READ_KINDS = frozenset({"stale"})
+"""Hit calls that only read."""
 MATCH_KEYS = frozenset(["method", "host", "path", "operation", "token", "item"])
 FAULT_KEYS = frozenset(["platform", "kind", "match", "times", "after", "chance", "args"])
 MAX_FAULTS = 1000
@@ -37,6 +41,8 @@ class Target:
     item_index: int | None = None
     item_names: tuple[str, ...] = ()
     """What a rule may call this item: its name in the batch, the id of its object."""
+    is_delivery: bool = False
+    """A webhook on its way out: host and path are the subscriber's."""
 
 
 @dataclass(slots=True)
@@ -75,6 +81,8 @@ class Fault:
         """Whether the rule speaks of this call; counts nothing."""
         match = self.match
         if self.platform != target.platform or ("item" in match or self.kind == "item_error") > _is_item(target):
+            return False
+        if (self.kind in DELIVERY_KINDS) != target.is_delivery or (self.kind in READ_KINDS and target.method != "GET"):
             return False
         plain = ("method", "host", "operation", "token")
         if any(name in match and match[name] != getattr(target, name) for name in plain):
@@ -189,6 +197,8 @@ def _checked_match(match: dict[str, Any]) -> dict[str, Any]:
             raise FaultRefused(f"match.{key} must be a text" + (" or an index" if key == "item" else ""))
     if "method" in given:
         given["method"] = given["method"].upper()
+    if "host" in given:
+        given["host"] = given["host"].lower()
     pattern = given.get("path", "")
     if len(pattern) > MAX_PATTERN_CHARS:
         raise FaultRefused(f"match.path must be at most {MAX_PATTERN_CHARS} characters")

@@ -1,13 +1,15 @@
-"""Everything that a reset begins anew: world, tokens, quotas, faults, calls, clock."""
+"""Everything that a reset begins anew: world, tokens, quotas, faults, calls, deliveries, clock."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from services.sandbox.calls import CallLog
 from services.sandbox.clock import Clock, rfc3339
+from services.sandbox.deliveries import Deliveries
 from services.sandbox.exchange import Platform, Surroundings
 from services.sandbox.faults import CONTRACT_KINDS, FaultBook, FaultRefused, refuse_unknown
 from services.sandbox.meta.platform import MetaPlatform
+from services.sandbox.outbound import Outbound
 from services.sandbox.settings import Size
 
 CONTRACT = 1
@@ -17,13 +19,14 @@ JOB_SECONDS = 1
 class State:
     """One world from its seed. Calls in progress keep the state that they began with."""
 
-    def __init__(self, seed: int, size: Size) -> None:
+    def __init__(self, seed: int, size: Size, outbound: Outbound) -> None:
         self.seed = seed
         self.size = size
         self.clock = Clock()
         self.calls = CallLog(self.clock.now)
         self.faults = FaultBook(seed)
-        around = Surroundings(self.clock, self.calls, self.faults)
+        self.deliveries = Deliveries(self.clock, self.faults, outbound)
+        around = Surroundings(self.clock, self.calls, self.faults, self.deliveries)
         self.platforms: Mapping[str, Platform] = {"meta": MetaPlatform(around, seed, size)}
         self.by_host = {host: platform for platform in self.platforms.values() for host in platform.hosts}
 
@@ -62,7 +65,10 @@ class Sandbox:
 
     def __init__(self, seed: int, size: Size) -> None:
         self.url = ""
-        self.state = State(seed, size)
+        self.outbound = Outbound()
+        self.state = State(seed, size, self.outbound)
 
     def reset(self, seed: int | None = None, size: Size | None = None) -> None:
-        self.state = State(self.state.seed if seed is None else seed, size or self.state.size)
+        before = self.state
+        self.state = State(before.seed if seed is None else seed, size or before.size, self.outbound)
+        before.deliveries.stop()

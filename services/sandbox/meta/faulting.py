@@ -1,7 +1,7 @@
 """How Meta's own failures look when a fault asks for one."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.sandbox.exchange import Answer
 from services.sandbox.faults import Fault
@@ -22,6 +22,7 @@ from services.sandbox.meta.tokens import Token
 
 DEFAULT_OVERSIZE_BYTES = 32 * 1024 * 1024
 DEFAULT_BLOCK_MINUTES = 1
+DEFAULT_STALE_SECONDS = 60.0
 FAULT_ARGS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     "throttled": {"scope": tuple(THROTTLES), "minutes": None},
     "server_error": {},
@@ -36,6 +37,9 @@ FAULT_ARGS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     "permission_lost": {},
     "wrong_content_type": {},
     "oversized": {"bytes": None},
+    "stale": {"seconds": None},
+    "duplicate_delivery": {"seconds": None},
+    "reordered_delivery": {"seconds": None},
 }
 """Kinds served -> their args; an arg with a list of words takes one of these."""
 
@@ -79,6 +83,13 @@ def spoil(answer: Answer, fault: Fault | None) -> Answer:
 
 def delay_seconds(fault: Fault | None) -> float:
     return fault.number("seconds", 1.0) if fault and fault.kind == "slow" else 0.0
+
+
+def as_of(fault: Fault | None, now: datetime) -> datetime | None:
+    """The moment whose world a read shows, if a fault lets it lag behind what was written."""
+    if fault is None or fault.kind != "stale":
+        return None
+    return now - timedelta(seconds=fault.number("seconds", DEFAULT_STALE_SECONDS))
 
 
 def _throttled(fault: Fault, token: Token | None, buckets: tuple[Bucket, ...], quotas: Quotas) -> GraphError:

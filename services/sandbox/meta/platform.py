@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import orjson
 
 from services.sandbox.calls import CallRow
 from services.sandbox.clock import rfc3339
-from services.sandbox.exchange import Answer, Call, Surroundings
+from services.sandbox.exchange import Answer, Call, NotServed, Surroundings
 from services.sandbox.faults import Target
 from services.sandbox.meta import faulting
 from services.sandbox.meta.assets import make_cast
@@ -89,6 +90,11 @@ class MetaPlatform:
         if node is None or node.kind != kind or edge is None:
             return None
         return [_describe_child(found) for found in self._listed(node, edge, everything=everything)]
+
+    def metrics(
+        self, kind: str, node_id: str, since: date, until: date, by: str | None
+    ) -> list[dict[str, Any]] | None:
+        raise NotServed("no statistics are served yet, so there are no daily numbers that they could add up to")
 
     async def answer(self, call: Call) -> Answer:
         row = self._around.calls.begin(
