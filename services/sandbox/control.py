@@ -19,6 +19,7 @@ from services.sandbox.state import Sandbox
 MAX_CONTROL_BYTES = 256 * 1024
 MAX_METRIC_DAYS = 1000
 Reply = tuple[int, object]
+"""Status and JSON content; bytes are sent as they are, as PEM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ async def answer_control(sandbox: Sandbox, call: ControlCall) -> Reply:
 
 async def get_world(sandbox: Sandbox, call: ControlCall) -> Reply:
     if len(call.parts) == 1:
-        return 200, sandbox.state.world(sandbox.url)
+        return 200, sandbox.world()
     if len(call.parts) != 5:
         raise Refused(404, "use /_sandbox/world or /_sandbox/world/{platform}/{type}/{id}/{child}")
     _, name, kind, node_id, child = call.parts
@@ -156,7 +157,7 @@ async def post_reset(sandbox: Sandbox, call: ControlCall) -> Reply:
     if size is not None and size not in SIZES:
         raise Refused(400, f"size must be one of {', '.join(SIZES)}")
     sandbox.reset(seed, size)
-    return 200, sandbox.state.world(sandbox.url)
+    return 200, sandbox.world()
 
 
 async def post_limits(sandbox: Sandbox, call: ControlCall) -> Reply:
@@ -173,7 +174,11 @@ async def post_limits(sandbox: Sandbox, call: ControlCall) -> Reply:
 
 
 async def get_ca(sandbox: Sandbox, call: ControlCall) -> Reply:
-    raise Refused(404, "there is no proxy yet, so no certificate either: use the path prefix")
+    return 200, sandbox.ca_pem
+
+
+async def get_refused(sandbox: Sandbox, call: ControlCall) -> Reply:
+    return 200, sandbox.state.refusals.as_json()
 
 
 def _json(call: ControlCall) -> Any:
@@ -232,5 +237,6 @@ _NOUNS: dict[str, dict[str, _Verb]] = {
     "clock": {"GET": get_clock, "POST": post_clock},
     "reset": {"POST": post_reset},
     "limits": {"POST": post_limits},
+    "refused": {"GET": get_refused},
     "ca.pem": {"GET": get_ca},
 }

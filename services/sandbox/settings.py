@@ -19,6 +19,7 @@ class Settings:
     host: str
     port: int
     """0 lets the system choose; the ready line says which."""
+    proxy_port: int
     ready_file: Path | None
 
 
@@ -29,6 +30,14 @@ def parse_settings(arguments: Sequence[str] | None = None) -> Settings:
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; a container needs 0.0.0.0")
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--proxy-port", type=int, default=0, help="of the forward proxy; 0: any free port")
     parser.add_argument("--ready-file", type=Path, default=None, help="gets the ready line when calls are answered")
     given = parser.parse_args(arguments)
-    return Settings(seed=given.seed, size=given.size, host=given.host, port=given.port, ready_file=given.ready_file)
+    return Settings(
+        seed=given.seed,
+        size=given.size,
+        host=given.host,
+        port=given.port,
+        proxy_port=given.proxy_port,
+        ready_file=given.ready_file,
+    )

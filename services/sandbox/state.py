@@ -1,6 +1,6 @@
 """Everything that a reset begins anew: world, tokens, quotas, faults, calls, deliveries, clock."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from services.sandbox.calls import CallLog
@@ -10,6 +10,7 @@ from services.sandbox.exchange import Platform, Surroundings
 from services.sandbox.faults import CONTRACT_KINDS, FaultBook, FaultRefused, refuse_unknown
 from services.sandbox.meta.platform import MetaPlatform
 from services.sandbox.outbound import Outbound
+from services.sandbox.refusals import Refusals
 from services.sandbox.settings import Size
 
 CONTRACT = 1
@@ -25,12 +26,13 @@ class State:
         self.clock = Clock()
         self.calls = CallLog(self.clock.now)
         self.faults = FaultBook(seed)
+        self.refusals = Refusals()
         self.deliveries = Deliveries(self.clock, self.faults, outbound)
         around = Surroundings(self.clock, self.calls, self.faults, self.deliveries)
         self.platforms: Mapping[str, Platform] = {"meta": MetaPlatform(around, seed, size)}
         self.by_host = {host: platform for platform in self.platforms.values() for host in platform.hosts}
 
-    def world(self, url: str) -> dict[str, Any]:
+    def world(self, url: str, proxy: str, ca_file: str) -> dict[str, Any]:
         enforced = all(platform.limits_enforced for platform in self.platforms.values())
         return {
             "contract": CONTRACT,
@@ -38,8 +40,8 @@ class State:
             "size": self.size,
             "now": rfc3339(self.clock.now()),
             "url": url,
-            "proxy": None,
-            "ca_file": None,
+            "proxy": proxy,
+            "ca_file": ca_file,
             "limits": "on" if enforced else "off",
             "job_seconds": JOB_SECONDS,
             "platforms": {name: platform.describe() for name, platform in self.platforms.items()},
@@ -64,9 +66,20 @@ class Sandbox:
     """Holds the state in force; a reset puts another in its place."""
 
     def __init__(self, seed: int, size: Size) -> None:
-        self.url = ""
+        self.url = self.proxy = self.ca_file = ""
+        self.ca_pem = b""
         self.outbound = Outbound()
         self.state = State(seed, size, self.outbound)
+
+    def hosts(self) -> Collection[str]:
+        """Every host that is stood for, in lower case."""
+        return self.state.by_host.keys()
+
+    def refuse(self, host: str) -> None:
+        self.state.refusals.count(host)
+
+    def world(self) -> dict[str, Any]:
+        return self.state.world(self.url, self.proxy, self.ca_file)
 
     def reset(self, seed: int | None = None, size: Size | None = None) -> None:
         before = self.state

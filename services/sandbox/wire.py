@@ -16,7 +16,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""Uploads of media are the longest; they are held in memory."""
 MAX_QUERY_FIELDS = 1000
 PAD_CHUNK_BYTES = 64 * 1024
 _TRANSPORT = "sandbox.transport"
@@ -100,8 +101,10 @@ async def send_answer(answer: Answer, scope: Scope, receive: Receive, send: Send
 
 
 async def send_json(status: int, content: object, send: Send) -> None:
-    body = orjson.dumps(content)
-    sent = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    """Bytes are sent as they are: the only ones are a certificate."""
+    body = content if isinstance(content, bytes) else orjson.dumps(content)
+    kind = b"application/x-pem-file" if isinstance(content, bytes) else b"application/json"
+    sent = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": body})
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -37,6 +38,11 @@ class SandboxProcess:
     @property
     def graph_url(self) -> str:
         return f"{self.url}/{GRAPH}"
+
+    def through_proxy(self, **options: Any) -> httpx.Client:
+        """A client that believes to speak to the platforms themselves; the caller closes it."""
+        trusted = ssl.create_default_context(cafile=self.ready["ca_file"])
+        return httpx.Client(proxy=self.ready["proxy"], verify=trusted, trust_env=False, timeout=20, **options)
 
     @property
     def meta(self) -> dict[str, Any]:
