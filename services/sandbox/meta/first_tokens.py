@@ -64,8 +64,8 @@ class _Tokens:
         self._cast = cast
         self._tokens = tokens
         self._now = clock.now()
-        self._first = self._assets("first", ("busy", "quiet", "empty"))
-        self._second = self._assets("second", ("second",))
+        self._first = self._assets("first")
+        self._second = self._assets("second")
 
     def make_apps(self) -> None:
         """Threads and Instagram Login have ids and secrets of their own (O)."""
@@ -157,8 +157,10 @@ class _Tokens:
         expires = issued + life if life else None
         return self._tokens.add(Token(token_id, kind, app, "", (owner.kind, owner.id), scopes, issued, expires, seen))
 
-    def _assets(self, business: str, parts: tuple[str, ...]) -> tuple[Node, ...]:
+    def _assets(self, business: str) -> tuple[Node, ...]:
         """Accounts of all types; Threads profiles are for their own tokens only (O)."""
+        owner = ("business", self._cast.businesses[business].id)
+        parts = [part for part, page in self._cast.pages.items() if page.parent == owner]
         names = (part.name for part in fields(self._cast) if part.name not in {"users", "businesses", "threads"})
         groups = [getattr(self._cast, name) for name in names]
         return (
