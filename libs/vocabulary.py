@@ -1,6 +1,7 @@
 """Words that every part shares: names, ids and value types. Nothing here does work."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 from uuid import UUID
@@ -103,3 +104,5 @@ class UsageReading:
     """0.0 is untouched, 1.0 is used up; can exceed 1."""
     regain_after_seconds: float = 0.0
     """The platform's own estimate of when calls are served again; 0 when it says nothing."""
+    resets_at: datetime | None = None
+    """When the window that is used starts anew, by the platform's word; None when it says nothing."""

@@ -1,12 +1,12 @@
 """What a platform offers, as seen by the services: one record, a Protocol per ability, neutral value types."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from libs.platforms.errors import PlatformError
-from libs.vocabulary import PlatformName, QuotaUse, UsageReading
+from libs.platforms.errors import OutcomeUnknown, PlatformError, Retryable
+from libs.vocabulary import AccountRef, PlatformName, QuotaUse, UsageReading
 
 
 class InvalidParams(ValueError):  # noqa: N818
@@ -24,6 +24,9 @@ class Credential:
     access_token: str = field(repr=False)
     app_id: str | None = None
     app_secret: str | None = field(default=None, repr=False)
+    login: str | None = None
+    """Which of the platform's logins gave the token, where it has several, each with a host of its own; None: the
+    main one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,29 @@ class PlannedCall:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnedCall:
+    """A read with the credential that it is made with: for calls of several connections in one request."""
+
+    credential: Credential
+    call: PlannedCall
+
+
+Outcome = Literal["done", "rejected", "unknown", "not_attempted"]
+"""What became of one item: `rejected` was refused and did nothing, `unknown` may have happened, `not_attempted` did not
+happen and can be asked again."""
+
+
+@dataclass(frozen=True, slots=True)
 class ItemDone:
     """The platform answered this item."""
 
     http_status: int
     body: Any
+
+    @property
+    def outcome(self) -> Outcome:
+        """Always `done`."""
+        return "done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +71,13 @@ class ItemFailed:
     """This item was refused or not done; the branch of `error` decides what next."""
 
     error: PlatformError
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the item, by the branch of its error."""
+        if isinstance(self.error, OutcomeUnknown):
+            return "unknown"
+        return "not_attempted" if isinstance(self.error, Retryable) else "rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +87,8 @@ class BatchOutcome:
     items: tuple[ItemDone | ItemFailed, ...]
     http_calls: int
     usage: tuple[UsageReading, ...] = ()
+    refusal: PlatformError | None = None
+    """Why the call failed as a whole; every item says for itself what that means for it."""
 
 
 class Batching(Protocol):
@@ -85,6 +115,12 @@ class Batching(Protocol):
     async def execute(self, credential: Credential, calls: Sequence[PlannedCall]) -> BatchOutcome:
         """Send the calls as one bulk call. Raises a PlatformError when the whole call failed."""
 
+    async def execute_each(self, calls: Sequence[OwnedCall]) -> BatchOutcome:
+        """Send calls of several connections, each with its own credential, as one bulk call; raise nothing of it.
+
+        More than `max_items` where the platform lets some of them share an item. Raises ValueError for too many.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
@@ -97,13 +133,149 @@ class TokenFacts:
     expires_at_unix: int | None
     """None: does not expire."""
     owner_id: str | None
+    issued_at_unix: int | None = None
+    data_access_expires_at_unix: int | None = None
+    """From when on the owner's data is closed to us though the token lives; None: never, or not told."""
+    targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Scopes that reach certain objects only, with their ids; a scope that is not named reaches all."""
+    problem: str | None = None
+    """Of a token that is not valid: the `code` of the error that a call with it would raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeGrant:
+    """What a login sent to our redirect address, to be exchanged once. Its repr does not show the code."""
+
+    app_id: str
+    code: str = field(repr=False)
+    redirect_uri: str
+    """Exactly as the login was asked with it."""
+    login: str | None = None
+    """As in `Credential`."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token that did not exist before; whoever gets it keeps it before using it. Its repr does not show it."""
+
+    access_token: str = field(repr=False)
+    kind: str
+    expires_in_seconds: int | None
+    """From when the platform answered; None: it named no end."""
+    scopes: tuple[str, ...] = ()
+    """Empty: not told."""
+    owner_id: str | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+    """None: the platform has none, the access token itself is exchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssetCredential:
+    """A token of an asset of its own, as pages have one; kept apart from what is public. Its repr does not show it."""
+
+    asset: AccountRef
+    access_token: str = field(repr=False)
+    app_id: str | None
 
 
 class Tokens(Protocol):
-    """Looking at a token before it is kept."""
+    """What a platform does with tokens. It returns them; the caller stores.
+
+    Refreshing: the caller keeps the new token before it uses it, and never asks twice at once for one connection
+    (`libs.platforms.single_flight`).
+    """
 
     async def inspect(self, credential: Credential) -> TokenFacts:
-        """Ask the platform about the token. Raises a PlatformError."""
+        """Ask the platform about the token, before it is kept or from time to time. Raises a PlatformError."""
+
+    async def exchange_code(self, grant: CodeGrant) -> IssuedToken:
+        """Turn a login's code into a token of the longest life that the platform gives without a person.
+
+        A code counts once: after OutcomeUnknown the person must log in again. Raises a PlatformError.
+        """
+
+    async def refresh(self, credential: Credential, *, kind: str = "user") -> IssuedToken:
+        """Ask for a token that lives longer than this one; `kind` is as TokenFacts or IssuedToken told it.
+
+        Raises a PlatformError; AuthExpired when it is too late, Rejected for kinds that are never refreshed.
+        """
+
+    async def asset_credential(self, credential: Credential, asset: AccountRef) -> AssetCredential:
+        """Ask for the asset's own token. Raises a PlatformError; Rejected for an asset that can have none."""
+
+
+Ownership = Literal["owned", "client", "personal"]
+Access = Literal["read", "write", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """Something on the platform that a connection reaches: an account, a page, a pixel ..."""
+
+    ref: AccountRef
+    """Our word for its type, and the platform's id as its other calls take it."""
+    name: str | None
+    """None: the platform gave none."""
+    data: Mapping[str, Any]
+    """The platform's own fields of it, public ones only: never a credential."""
+    parent: AccountRef | None = None
+    """The asset directly above, where the platform says so."""
+    business_id: str | None = None
+    ownership: Ownership | None = None
+    """How the business has it; `personal`: it is under no business; None: not known."""
+    roles: tuple[str, ...] = ()
+    """What the connection's owner may do with it, in the platform's words; empty: not told."""
+    access: tuple[Access, ...] = ()
+    """The same in ours, weakest first."""
+    usable: bool = True
+    """False: the platform itself has closed or suspended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRelation:
+    """Two assets that have to do with each other; either may lie outside of what the connection reaches."""
+
+    parent: AccountRef
+    child: AccountRef
+    kind: str
+    """`page_owns_instagram`, `business_owns_page`, `business_manages_page` ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssetPage:
+    """One page of one listing of a discovery, or why it could not be read."""
+
+    listing: str
+    """Which: stable, without a credential, e.g. `me/accounts`."""
+    type: str
+    """Of the assets that it lists."""
+    assets: tuple[Asset, ...] = ()
+    relations: tuple[AssetRelation, ...] = ()
+    credentials: tuple[AssetCredential, ...] = ()
+    """The assets' own tokens."""
+    error: PlatformError | None = None
+    """Something of this listing could not be read: what it lacks may still exist."""
+    last: bool = False
+    """Nothing more comes of this listing."""
+    usage: tuple[UsageReading, ...] = ()
+    """What the answer said of our quotas."""
+
+
+class Assets(Protocol):
+    """Finding what a token reaches."""
+
+    @property
+    def types(self) -> Sequence[str]:
+        """Types that discovery can find, each one of `Platform.account_types`."""
+
+    def discover(self, credential: Credential, *, kind: str = "user") -> AsyncIterator[AssetPage]:
+        """Yield what the token reaches, page by page, as the answers come.
+
+        An asset can come again when more became known of it: then the later one replaces the earlier. What did not
+        come is known to be gone only when no listing had an error that lists its type, or what stands above that.
+        `kind` is `TokenFacts.kind`. Safe to call again: reads only.
+        Raises a PlatformError when nothing more can be learned (the token is dead, no answer at all).
+        """
 
 
 SignatureVerdict = Literal["valid", "missing", "malformed", "wrong_kind", "wrong"]
@@ -189,5 +361,6 @@ class Platform:
     """By our word for the type."""
     batching: Batching | None = None
     tokens: Tokens | None = None
+    assets: Assets | None = None
     webhooks: Webhooks | None = None
     webhook_drill: WebhookDrill | None = None

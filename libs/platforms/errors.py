@@ -18,6 +18,8 @@
 None carries a token or a body.
 """
 
+from datetime import UTC, datetime, timedelta
+
 from libs.vocabulary import PlatformName, QuotaScope
 
 
@@ -41,7 +43,10 @@ class Retryable(PlatformError):  # noqa: N818  the tree's words are the field's,
 
 
 class RateLimited(Retryable):
-    """A budget is used up. `scope` names it where the answer tells which one it is; None: only this call must wait."""
+    """A budget is used up. `scope` names it where the answer tells which one it is; None: only this call must wait.
+
+    `regain_at` is the moment of `retry_after_seconds`, for who comes to it late.
+    """
 
     code = "rate_limited"
 
@@ -57,6 +62,7 @@ class RateLimited(Retryable):
     ) -> None:
         super().__init__(platform, operation, message, platform_code=platform_code)
         self.retry_after_seconds = retry_after_seconds
+        self.regain_at = datetime.now(UTC) + timedelta(seconds=retry_after_seconds)
         self.scope = scope
 
 
