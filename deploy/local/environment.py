@@ -47,6 +47,9 @@ def variables(stack: Stack, *, app_secrets: Mapping[str, str], key: str | None) 
         "SECRETS_KEK_FILE": str(kek_file(stack)),
         "SANDBOX_URL": sandbox,
         "META_GRAPH_URL": f"{sandbox}/graph.facebook.com",
+        "META_INSTAGRAM_URL": f"{sandbox}/graph.instagram.com",
+        "META_INSTAGRAM_LOGIN_URL": f"{sandbox}/api.instagram.com",
+        "META_THREADS_URL": f"{sandbox}/graph.threads.net",
         "META_APP_SECRETS": json.dumps(dict(app_secrets)),
     }
     passwords = role_passwords(stack)

@@ -21,7 +21,7 @@ class PlatformSettings:
     @property
     def base_urls(self) -> tuple[str, ...]:
         """Addresses that an HTTP client for the platforms must be allowed to reach, also when they are local."""
-        return (self.meta.graph_url,)
+        return (self.meta.graph_url, self.meta.instagram_url, self.meta.instagram_login_url, self.meta.threads_url)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -79,7 +79,14 @@ def test_addresses_inside_compose_name_its_own_servers_and_ports() -> None:
     assert "PLAINTEXT://:9092" in SERVICES["kafka"]["environment"]["KAFKA_LISTENERS"]
     assert everywhere["VALKEY_URL"].startswith("valkey://valkey:6379/")
     sandbox_port = SERVICES["sandbox"]["ports"][0].rpartition(":")[2]
-    assert everywhere["META_GRAPH_URL"] == f"http://sandbox:{sandbox_port}/graph.facebook.com"
+    hosts = {
+        "GRAPH": "graph.facebook.com",
+        "INSTAGRAM": "graph.instagram.com",
+        "INSTAGRAM_LOGIN": "api.instagram.com",
+        "THREADS": "graph.threads.net",
+    }
+    for name, host in hosts.items():
+        assert everywhere[f"META_{name}_URL"] == f"http://sandbox:{sandbox_port}/{host}"
     assert f"--port {sandbox_port}" in SERVICES["sandbox"]["command"]
 
 

@@ -132,6 +132,9 @@ def _environment(servers: Addresses, database: TestDatabase, sandbox: str, kek: 
         "VALKEY_URL": servers.valkey_url,
         "SECRETS_KEK_FILE": str(kek),
         "META_GRAPH_URL": f"{sandbox}/graph.facebook.com",
+        "META_INSTAGRAM_URL": f"{sandbox}/graph.instagram.com",
+        "META_INSTAGRAM_LOGIN_URL": f"{sandbox}/api.instagram.com",
+        "META_THREADS_URL": f"{sandbox}/graph.threads.net",
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
