@@ -1,6 +1,5 @@
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libs.platforms.base import BatchOutcome, Credential, InvalidParams, ItemDone, ItemFailed, PlannedCall, Platform
+from libs.platforms.base import BatchOutcome, Credential, InvalidParams, ItemDone, ItemFailed
 from libs.platforms.errors import (
     AuthExpired,
     AuthRevoked,
@@ -22,109 +21,8 @@ from libs.platforms.errors import (
     Unavailable,
 )
 from libs.platforms.meta import build_platform
-from libs.platforms.meta.settings import MetaSettings
-from tests.libs.platforms.conformance import APP_SECRET, TOKEN, BatchingConformance, Handler
-
-ANSWERS = Path(__file__).parent / "answers"
-NO_PROOF = "API calls from the server require an appsecret_proof"
-SETTINGS = MetaSettings(graph_url="https://graph.facebook.com", throttle_wait_seconds=77)
-
-
-def recorded(name: str) -> Any:
-    return json.loads((ANSWERS / f"{name}.json").read_text())
-
-
-def batch_items(request: httpx.Request) -> list[dict[str, str]]:
-    form = parse_qs(request.content.decode())
-    items: list[dict[str, str]] = json.loads(form["batch"][0])
-    return items
-
-
-def item(body: Any, code: int = 200, headers: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    text = body if isinstance(body, str) else json.dumps(body)
-    return {"code": code, "headers": [{"name": name, "value": value} for name, value in headers], "body": text}
-
-
-def answers(request: httpx.Request) -> list[Any]:
-    paths = [urlsplit(each["relative_url"]).path.split("/")[-1] for each in batch_items(request)]
-    return [item({"id": path, "name": f"Name of {path}"}) for path in paths]
-
-
-def graph_error(code: int, subcode: int | None = None, message: str = "refused", **more: Any) -> dict[str, Any]:
-    error = {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "AbC123", **more}
-    return {"error": error if subcode is None else {**error, "error_subcode": subcode}}
-
-
-class TestMetaBatching(BatchingConformance):
-    def build(self, handler: Handler) -> Platform:
-        return build_platform(httpx.AsyncClient(transport=httpx.MockTransport(handler)), SETTINGS)
-
-    def read(self, index: int) -> tuple[str, dict[str, Any]]:
-        return "get_object", {"object_id": str(1000 + index), "fields": ["id", "name"]}
-
-    def same_read_written_otherwise(self) -> tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]:
-        one = ("get_object", {"object_id": "1", "fields": ["name", "id"]})
-        return one, ("get_object", {"fields": ["id", "name", "id"], "object_id": "1"})
-
-    def wrong_reads(self) -> Sequence[tuple[str, dict[str, Any]]]:
-        fields = ["id"]
-        return [
-            ("get_object", {}),
-            ("get_object", {"object_id": 1, "fields": fields}),
-            ("get_object", {"object_id": "../me", "fields": fields}),
-            ("get_object", {"object_id": "1?access_token=x", "fields": fields}),
-            ("get_object", {"object_id": "1", "fields": []}),
-            ("get_object", {"object_id": "1", "fields": "id"}),
-            ("get_object", {"object_id": "1", "fields": [1]}),
-            ("get_object", {"object_id": "1", "fields": ["id,name"]}),
-            ("get_object", {"object_id": "1", "fields": ["posts{id"]}),
-            ("get_object", {"object_id": "1", "fields": ["{result=x:$.id}"]}),
-            ("get_object", {"object_id": "1", "fields": ["access_token"]}),
-            ("get_object", {"object_id": "1", "fields": ["accounts{id,access_token}"]}),
-            ("get_object", {"object_id": "1", "fields": fields, "metadata": 1}),
-            ("get_object", {"object_id": "1", "fields": fields, "account_id": "x"}),
-            ("get_object", {"object_id": "1", "fields": fields, "account_id": 5}),
-            ("get_object", {"object_id": "act_1", "fields": fields, "account_id": "1"}),
-            ("get_object", {"object_id": "me", "fields": fields, "account_id": "1"}),
-            ("get_ad_accounts", {"fields": fields, "after": "a&access_token=x"}),
-            ("get_ad_accounts", {"fields": fields, "after": 1}),
-            ("get_ad_accounts", {"fields": fields, "limit": 0}),
-            ("get_ad_accounts", {"fields": fields, "limit": True}),
-            ("get_ad_accounts", {"fields": fields, "a/b~c": 1}),
-        ]
-
-    def answer_of(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=answers(request))
-
-    def answer_short_by_one(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=answers(request)[:-1])
-
-    def answer_with_first_not_done(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=[None, *answers(request)[1:]])
-
-    def answer_with_first_odd(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=[{"code": 200, "body": {"id": "1000"}}, *answers(request)[1:]])
-
-    def answer_with_first_refused_as_unreadable(self, request: httpx.Request) -> httpx.Response:
-        message = 'Syntax error "Expected end of string instead of "."." at character 2: id.foo'
-        return httpx.Response(200, json=[item(graph_error(2500, None, message), 400), *answers(request)[1:]])
-
-    def throttles_of_unknown_budgets(self) -> Sequence[httpx.Response]:
-        return [httpx.Response(400, json=graph_error(code)) for code in (613, 80004, 80001, 80002, 80014, 368)]
-
-    def refusals_of_our_settings(self) -> Sequence[httpx.Response]:
-        words = ("Invalid appsecret_proof provided in the API argument", f"{NO_PROOF} argument")
-        errors = [graph_error(100, None, message, type="GraphMethodException") for message in words]
-        return [httpx.Response(400, json=error) for error in (*errors, graph_error(2635))]
-
-    def is_answer_to(self, call: PlannedCall, done: ItemDone) -> bool:
-        return bool(done.body["id"] == call.params["object_id"] and done.http_status == 200)
-
-    def refusal(self, error: type[PlatformError]) -> httpx.Response:
-        codes = {RateLimited: (403, 4, None), AuthExpired: (400, 190, 463), AuthRevoked: (400, 190, 458)}
-        status, code, subcode = codes.get(error, (500, 2, None))
-        message = f"Malformed access token {TOKEN} {APP_SECRET}"
-        return httpx.Response(status, json=graph_error(code, subcode, message))
+from tests.libs.platforms.conformance import TOKEN
+from tests.support.meta_batches import SETTINGS, answers, batch_items, graph_error, item, recorded
 
 
 def build(answer: Callable[[httpx.Request], httpx.Response]) -> Any:
