@@ -1,21 +1,27 @@
 """Campaigns, ad sets, ads and creatives of one ad account (fields and statuses S, money as minor units in text M)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from services.sandbox.meta.world import Moment, Node, Ref, World
+from services.sandbox.meta.dice import Dice, mix
+from services.sandbox.meta.families import GONE_EVERY, ID_STEP, Family, Run, below, rank_above, whole
+from services.sandbox.meta.node import Late, Moment, Node, Ref
+from services.sandbox.meta.series import Series
+from services.sandbox.meta.world import World
 
 OBJECTIVES = ("OUTCOME_TRAFFIC", "OUTCOME_SALES", "OUTCOME_AWARENESS", "OUTCOME_ENGAGEMENT", "OUTCOME_LEADS")
 GOALS = ("LINK_CLICKS", "REACH", "OFFSITE_CONVERSIONS", "POST_ENGAGEMENT")
 _SEASONS = ("Spring", "Summer", "Autumn", "Winter", "Launch", "Evergreen")
-_GONE_EVERY = 12
-"""For every so many listed objects one more is archived or deleted, and left out of lists by default."""
+_LONGEST_COUNT = 2_000
+"""Of more ads than these, so many are looked at and the rest is taken to be like them."""
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class AdCounts:
-    """How many objects of each level a list shows."""
+    """How many objects of each level a list shows; no level has fewer than the one above it."""
 
     campaigns: int
     adsets: int
@@ -23,140 +29,230 @@ class AdCounts:
     adcreatives: int
 
 
-class _Account:
-    """One account while it is being filled."""
+def fill_ad_account(
+    world: World, account: Node, counts: AdCounts, *, zone: timezone, page: Node, story_posts: Run
+) -> None:
+    """Put every level below the account; newest first in each list, archived and deleted ones on top of the counts.
 
-    def __init__(self, world: World, account: Node, offset_hours: int, page_id: str) -> None:
+    `page`: on whose behalf it advertises; `story_posts`: those of its posts that creatives may show.
+    """
+    made = _Levels(world, account, counts, zone, page, story_posts)
+    account.runs.update(
+        campaigns=whole(made.campaigns),
+        adsets=whole(made.adsets),
+        ads=whole(made.ads),
+        adcreatives=whole(made.creatives),
+    )
+    seed = world.random.getrandbits(63)
+    world.series[account.id] = Series("ads", made.ads, seed, zone, world.clock.now, 150, 900)
+
+
+def effective_status(world: World, node: Node) -> str:
+    """The object's own status unless it is switched on below something that is not (S; which one wins M)."""
+    if node.status != "ACTIVE" or node.parent is None:
+        return node.status
+    above = world.nodes.get(node.parent[1])
+    if above is None or above.kind == "ad_account":
+        return node.status
+    status = effective_status(world, above)
+    if status == "PAUSED":
+        return "CAMPAIGN_PAUSED" if above.kind == "campaign" else "ADSET_PAUSED"
+    return status if status in {"CAMPAIGN_PAUSED", "ARCHIVED", "DELETED"} else node.status
+
+
+def count_active_ads(world: World, account: Node) -> int:
+    """How many ads deliver now: quotas grow with them."""
+    ads = world.shown(account, "ads")
+    looked_at = ads[:_LONGEST_COUNT]
+    active = sum(ad.values.get("effective_status") == "ACTIVE" for ad in looked_at)
+    return active * len(ads) // len(looked_at) if looked_at else 0
+
+
+class _Levels:
+    """The four families of an account, and how to make a member of each."""
+
+    def __init__(
+        self, world: World, account: Node, counts: AdCounts, zone: timezone, page: Node, story_posts: Run
+    ) -> None:
         self.world = world
-        self.node = account
-        self.zone = timezone(timedelta(hours=offset_hours))
-        self.page_id = page_id
+        self.account = account
+        self.counts = counts
+        self.zone = zone
+        self.page = page
+        self.story_posts = story_posts
+        self.campaigns = self._family("campaign", counts.campaigns, 60, 380, self._campaign)
+        self.adsets = self._family("adset", counts.adsets, 56, 370, self._adset)
+        self.creatives = self._family("adcreative", counts.adcreatives, 61, 390, self._creative)
+        self.ads = self._family("ad", counts.ads, 52, 360, self._ad)
+        self.adsets.not_before = lambda index: self.campaigns.created_at(self._campaign_above(index)) + _HOUR
+        self.ads.not_before = self._ad_not_before
 
-    def moment(self, at: datetime) -> Moment:
-        """Meta writes ad objects' times in the account's zone (M)."""
-        return Moment.fromtimestamp(at.timestamp(), self.zone)
+    def _family(self, kind: str, shown: int, newest: float, oldest: float, make: Callable[[int], Node]) -> Family:
+        family = Family(
+            kind=kind,
+            owner=self.account.id,
+            shown=shown,
+            seed=self.world.random.getrandbits(63),
+            start=self.world.start,
+            newest_days=newest,
+            oldest_days=oldest,
+            base=0,
+            has_gone=True,
+            make=make,
+        )
+        family.base = self.world.reserve("ad", family.total * ID_STEP)
+        return self.world.nodes.found(family)
 
-    def status(self, number: int, above: str = "ACTIVE") -> str:
-        if number % _GONE_EVERY == _GONE_EVERY - 1:
-            return "DELETED" if number // _GONE_EVERY % 2 else "ARCHIVED"
-        return "PAUSED" if above == "PAUSED" or self.world.random.random() < 0.3 else "ACTIVE"
+    def _campaign_above(self, adset: int) -> int:
+        return self.campaigns.at_rank(rank_above(self.adsets, adset, self.counts.campaigns))
 
-    def add(self, kind: str, edge: str, name: str, status: str, parent: Node, values: dict[str, Any]) -> Node:
-        created = self.world.past(50, 380)
-        updated = self.world.touched(created)
-        node_id = self.world.new_id("ad")
-        shared = {
-            "id": node_id,
-            "name": name,
-            "account_id": self.node.values["account_id"],
+    def _adset_above(self, ad: int) -> int:
+        return self.adsets.at_rank(rank_above(self.ads, ad, self.counts.adsets))
+
+    def _creative_of(self, ad: int) -> int:
+        return self.creatives.at_rank(rank_above(self.ads, ad, self.counts.adcreatives))
+
+    def _ad_not_before(self, index: int) -> datetime:
+        made = self.adsets.created_at(self._adset_above(index)), self.creatives.created_at(self._creative_of(index))
+        return max(made) + _HOUR
+
+    def _campaign(self, index: int) -> Node:
+        dice = Dice(self.campaigns.seed, index)
+        budget = _budget(dice)
+        node = self._node(self.campaigns, index, self.account, f"{dice.choice(_SEASONS)} campaign")
+        node.values |= {
+            "objective": dice.choice(OBJECTIVES),
+            "buying_type": "AUCTION",
+            "bid_strategy": "LOWEST_COST_WITHOUT_CAP",
+            "daily_budget": budget,
+            "budget_remaining": str(int(budget) // 2),
+            "special_ad_categories": [],
+            "start_time": self._moment(node.created_at + timedelta(hours=dice.between(1, 60))),
+        }
+        if not node.hidden:
+            rank = self.campaigns.rank(index)
+            adsets = below(self.adsets, self.counts.campaigns, rank)
+            node.runs = {"adsets": adsets, "ads": self._ads_below(adsets)}
+        return node
+
+    def _ads_below(self, adsets: Run) -> Run:
+        """The ads of neighbouring ad sets are neighbours."""
+        ranks = self.adsets.rank(adsets.low), self.adsets.rank(adsets.high) - 1
+        first, last = (below(self.ads, self.counts.adsets, rank) for rank in ranks)
+        return Run(self.ads, first.low, last.high)
+
+    def _adset(self, index: int) -> Node:
+        dice = Dice(self.adsets.seed, index)
+        campaign = self.world.nodes[self.campaigns.node_id(self._campaign_above(index))]
+        node = self._node(self.adsets, index, campaign, "Ad set")
+        budget = _budget(dice)
+        node.values |= {
+            "campaign_id": campaign.id,
+            "campaign": Ref(campaign.id),
+            "daily_budget": budget,
+            "budget_remaining": str(int(budget) // 3),
+            "billing_event": "IMPRESSIONS",
+            "optimization_goal": dice.choice(GOALS),
+            "bid_strategy": "LOWEST_COST_WITHOUT_CAP",
+            "start_time": self._moment(node.created_at + timedelta(hours=dice.between(1, 60))),
+            "targeting": {"age_min": 18, "age_max": 65, "geo_locations": {"countries": ["US"]}},
+            "effective_status": self._effective(node.id),
+        }
+        if not node.hidden:
+            node.runs = {"ads": below(self.ads, self.counts.adsets, self.adsets.rank(index))}
+        return node
+
+    def _ad(self, index: int) -> Node:
+        adset = self.world.nodes[self.adsets.node_id(self._adset_above(index))]
+        campaign_id = str(adset.values["campaign_id"])
+        creative_id = self.creatives.node_id(self._creative_of(index))
+        node = self._node(self.ads, index, adset, "Ad")
+        node.values |= {
+            "campaign_id": campaign_id,
+            "campaign": Ref(campaign_id),
+            "adset_id": adset.id,
+            "adset": Ref(adset.id),
+            "creative": Ref(creative_id),
+            "bid_type": "ABSOLUTE_OCPM",
+            "effective_status": self._effective(node.id),
+        }
+        node.edges["adcreatives"] = [creative_id]
+        return node
+
+    def _creative(self, index: int) -> Node:
+        """Creatives hang directly below the account, and have neither times nor a delivery status (S)."""
+        family, dice = self.creatives, Dice(self.creatives.seed, index)
+        node = self._node(family, index, self.account, "Creative")
+        for absent in ("configured_status", "effective_status", "created_time", "updated_time"):
+            del node.values[absent]
+        node.status = node.values["status"] = "DELETED" if family.is_gone(index) else "ACTIVE"
+        number = family.total - index
+        link = f"https://shop.example/{number}"
+        page_id = self.page.id
+        action = {"type": "LEARN_MORE", "value": {"link": link}}
+        node.values |= {
+            "title": f"Title {number}",
+            "body": f"Text of creative {number}",
+            "object_type": "SHARE",
+            "actor_id": page_id,
+            "call_to_action_type": "LEARN_MORE",
+            "object_story_spec": {
+                "page_id": page_id,
+                "link_data": {
+                    "link": link,
+                    "message": f"Text of creative {number}",
+                    "name": f"Title {number}",
+                    "call_to_action": action,
+                },
+            },
+            "thumbnail_url": f"https://scontent.example/{node.id}.jpg",
+        }
+        posts = self.story_posts
+        if posts.high > posts.low:
+            node.values["effective_object_story_id"] = posts.family.node_id(dice.between(posts.low, posts.high - 1))
+        if not node.hidden:
+            # No edge lists it: it is what the creative's numbers are the sum of.
+            node.runs = {"of_creative": below(self.ads, self.counts.adcreatives, family.rank(index))}
+        return node
+
+    def _node(self, family: Family, index: int, parent: Node, name: str) -> Node:
+        created, updated = family.created_at(index), family.updated_at(index)
+        status = _status(family, index)
+        values = {
+            "id": family.node_id(index),
+            "name": f"{name} {family.total - index}",
+            "account_id": self.account.values["account_id"],
             "status": status,
             "configured_status": status,
             "effective_status": status,
-            "created_time": self.moment(created),
-            "updated_time": self.moment(updated),
+            "created_time": self._moment(created),
+            "updated_time": self._moment(updated),
         }
-        node = Node(
-            id=node_id,
-            kind=kind,
-            account=self.node.id,
-            values={**shared, **values},
+        return Node(
+            id=str(values["id"]),
+            kind=family.kind,
+            account=self.account.id,
+            values=values,
             created_at=created,
             updated_at=updated,
             parent=(parent.kind, parent.id),
             status=status,
-            hidden=status in {"ARCHIVED", "DELETED"},
+            hidden=family.is_gone(index),
         )
-        above = (self.node,) if parent is self.node else (self.node, parent)
-        return self.world.add(node, listed_in=above, edge=edge)
 
-    def budget(self) -> str:
-        return str(self.world.random.randrange(500, 50_000, 100))
+    def _effective(self, node_id: str) -> Any:
+        return Late(lambda: effective_status(self.world, self.world.nodes[node_id]))
 
-
-def fill_ad_account(world: World, account: Node, counts: AdCounts, *, offset_hours: int, page_id: str) -> None:
-    """Make every level; newest first in each list, archived and deleted ones on top of the counts."""
-    filling = _Account(world, account, offset_hours, page_id)
-    campaigns = _fill(counts.campaigns, lambda number: _campaign(filling, number))
-    creatives = _fill(counts.adcreatives, lambda number: _creative(filling, number))
-    adsets = _fill(counts.adsets, lambda number: _adset(filling, number, campaigns[number % len(campaigns)]))
-    _fill(counts.ads, lambda n: _ad(filling, n, adsets[n % len(adsets)], creatives[n % len(creatives)]))
-    for node in (account, *campaigns, *adsets):
-        for listed in node.edges.values():
-            listed.reverse()
+    def _moment(self, at: datetime) -> Moment:
+        """Meta writes ad objects' times in the account's zone (M)."""
+        return Moment.fromtimestamp(at.timestamp(), self.zone)
 
 
-def _fill(count: int, make: Any) -> list[Node]:
-    """Make objects until `count` of them are shown by default; gives those."""
-    shown: list[Node] = []
-    number = 0
-    while len(shown) < count:
-        node = make(number)
-        number += 1
-        if not node.hidden:
-            shown.append(node)
-    return shown
+def _status(family: Family, index: int) -> str:
+    if family.is_gone(index):
+        return "DELETED" if index // GONE_EVERY % 2 else "ARCHIVED"
+    return "PAUSED" if mix(family.seed, index, 3) % 100 < 30 else "ACTIVE"
 
 
-def _campaign(filling: _Account, number: int) -> Node:
-    world = filling.world
-    budget = filling.budget()
-    values = {
-        "objective": world.random.choice(OBJECTIVES),
-        "buying_type": "AUCTION",
-        "daily_budget": budget,
-        "budget_remaining": str(int(budget) // 2),
-        "special_ad_categories": [],
-        "start_time": filling.moment(world.past(45, 300)),
-    }
-    name = f"{world.random.choice(_SEASONS)} campaign {number + 1}"
-    return filling.add("campaign", "campaigns", name, filling.status(number), filling.node, values)
-
-
-def _adset(filling: _Account, number: int, campaign: Node) -> Node:
-    status = filling.status(number)
-    values: dict[str, Any] = {
-        "campaign_id": campaign.id,
-        "campaign": Ref(campaign.id),
-        "daily_budget": filling.budget(),
-        "billing_event": "IMPRESSIONS",
-        "optimization_goal": filling.world.random.choice(GOALS),
-        "targeting": {"age_min": 18, "age_max": 65, "geo_locations": {"countries": ["US"]}},
-    }
-    if status == "ACTIVE" and campaign.status == "PAUSED":
-        values["effective_status"] = "CAMPAIGN_PAUSED"
-    return filling.add("adset", "adsets", f"Ad set {number + 1}", status, campaign, values)
-
-
-def _ad(filling: _Account, number: int, adset: Node, creative: Node) -> Node:
-    status = filling.status(number)
-    campaign_id = str(adset.values["campaign_id"])
-    values: dict[str, Any] = {
-        "campaign_id": campaign_id,
-        "campaign": Ref(campaign_id),
-        "adset_id": adset.id,
-        "adset": Ref(adset.id),
-        "creative": Ref(creative.id),
-    }
-    if status == "ACTIVE" and adset.values["effective_status"] != "ACTIVE":
-        paused = adset.values["effective_status"] == "CAMPAIGN_PAUSED"
-        values["effective_status"] = "CAMPAIGN_PAUSED" if paused else "ADSET_PAUSED"
-    node = filling.add("ad", "ads", f"Ad {number + 1}", status, adset, values)
-    filling.world.nodes[campaign_id].edges.setdefault("ads", []).append(node.id)
-    node.edges["adcreatives"] = [creative.id]
-    return node
-
-
-def _creative(filling: _Account, number: int) -> Node:
-    """Creatives hang directly below the account, and have neither times nor a delivery status (S)."""
-    status = "DELETED" if number % _GONE_EVERY == _GONE_EVERY - 1 else "ACTIVE"
-    values = {
-        "title": f"Title {number + 1}",
-        "body": f"Text of creative {number + 1}",
-        "object_type": "SHARE",
-        "actor_id": filling.page_id,
-        "call_to_action_type": "LEARN_MORE",
-    }
-    node = filling.add("adcreative", "adcreatives", f"Creative {number + 1}", status, filling.node, values)
-    for absent in ("configured_status", "effective_status", "created_time", "updated_time"):
-        node.values.pop(absent)
-    return node
+def _budget(dice: Dice) -> str:
+    return str(dice.between(5, 500) * 100)

@@ -33,22 +33,92 @@ class Kind:
 
 
 _AD_LEVELS = {"campaigns": "campaign", "adsets": "adset", "ads": "ad", "adcreatives": "adcreative"}
-_POSTS = {"feed": "post", "posts": "post", "published_posts": "post"}
+_POSTS = dict.fromkeys(
+    ("feed", "posts", "published_posts", "scheduled_posts", "ads_posts", "visitor_posts", "tagged"), "post"
+)
+_OF_USERS = {
+    "accounts": "page",
+    "adaccounts": "ad_account",
+    "businesses": "business",
+    "assigned_pages": "page",
+    "assigned_ad_accounts": "ad_account",
+    "assigned_product_catalogs": "catalog",
+    "assigned_whatsapp_business_accounts": "whatsapp",
+}
+_OF_BUSINESSES = {
+    "owned_pages": "page",
+    "client_pages": "page",
+    "owned_ad_accounts": "ad_account",
+    "client_ad_accounts": "ad_account",
+    "instagram_accounts": "instagram",
+    "owned_instagram_accounts": "instagram",
+    "instagram_business_accounts": "instagram",
+    "adspixels": "pixel",
+    "owned_pixels": "pixel",
+    "client_pixels": "pixel",
+    "owned_product_catalogs": "catalog",
+    "client_product_catalogs": "catalog",
+    "owned_whatsapp_business_accounts": "whatsapp",
+    "client_whatsapp_business_accounts": "whatsapp",
+}
+CATALOG_SCOPES = ("catalog_management",)
+THREADS_SCOPES = ("threads_basic",)
+WHATSAPP_SCOPES = ("whatsapp_business_management", "whatsapp_business_messaging")
 _KINDS = (
-    Kind(
-        "user", "User", ("id", "name"), (), "app",
-        {"accounts": "page", "adaccounts": "ad_account", "businesses": "business"},
-    ),
-    Kind(
-        "business", "Business", ("id", "name"), ("business_management",), "app",
-        {"owned_pages": "page", "owned_ad_accounts": "ad_account", "instagram_accounts": "instagram"},
-    ),
+    Kind("user", "User", ("id", "name"), (), "app", _OF_USERS),
+    Kind("business", "Business", ("id", "name"), ("business_management",), "app", _OF_BUSINESSES),
     Kind("application", "Application", ("id", "name", "category", "link"), (), "app"),
-    Kind("page", "Page", ("id", "name"), PAGE_SCOPES, "pages", _POSTS),
-    Kind("post", "PagePost", ("id", "message", "created_time"), ("pages_read_engagement",), "pages"),
-    Kind("instagram", "IGUser", ("id",), INSTAGRAM_READ_SCOPES, "instagram", {"media": "media"}),
-    Kind("media", "IGMedia", ("id",), INSTAGRAM_READ_SCOPES, "instagram"),
-    Kind("ad_account", "AdAccount", ("id", "account_id"), ADS_SCOPES, "ads_management", _AD_LEVELS, marketing=True),
+    Kind(
+        "page", "Page", ("id", "name"), PAGE_SCOPES, "pages",
+        {**_POSTS, "leadgen_forms": "leadgen_form", "instagram_accounts": "instagram"},
+    ),
+    Kind(
+        "post", "PagePost", ("id", "message", "created_time"), ("pages_read_engagement",), "pages",
+        {"comments": "comment"},
+    ),
+    Kind(
+        "comment", "Comment", ("id", "message", "created_time", "from"),
+        ("pages_read_engagement", "pages_read_user_content"), "pages", {"comments": "comment"},
+    ),
+    Kind("leadgen_form", "LeadgenForm", ("id", "name", "status", "locale"), PAGE_SCOPES, "leadgen", {"leads": "lead"}),
+    Kind("lead", "UserLeadGenInfo", ("id", "created_time", "field_data"), ("leads_retrieval",), "leadgen"),
+    Kind(
+        "instagram", "IGUser", ("id",), INSTAGRAM_READ_SCOPES, "instagram",
+        {"media": "media", "stories": "media", "tags": "media", "connected_threads_user": "threads"},
+    ),
+    Kind("media", "IGMedia", ("id",), INSTAGRAM_READ_SCOPES, "instagram", {"comments": "ig_comment"}),
+    Kind(
+        "ig_comment", "IGComment", ("id", "timestamp", "text"), INSTAGRAM_READ_SCOPES, "instagram",
+        {"replies": "ig_comment"},
+    ),
+    Kind(
+        "threads", "ThreadsUser", ("id",), THREADS_SCOPES, "threads",
+        {"threads": "threads_post", "replies": "threads_post", "mentions": "threads_post"},
+    ),
+    Kind(
+        "threads_post", "ThreadsMedia", ("id",), THREADS_SCOPES, "threads",
+        {"replies": "threads_post", "conversation": "threads_post"},
+    ),
+    Kind("pixel", "AdsPixel", ("id", "name"), (*ADS_SCOPES, "business_management"), "app"),
+    Kind(
+        "catalog", "ProductCatalog", ("id", "name"), CATALOG_SCOPES, "catalog",
+        {"products": "product", "product_feeds": "product_feed"},
+    ),
+    Kind("product", "ProductItem", ("id", "name", "retailer_id"), CATALOG_SCOPES, "catalog"),
+    Kind("product_feed", "ProductFeed", ("id", "name", "file_name"), CATALOG_SCOPES, "catalog"),
+    Kind(
+        "whatsapp", "WhatsAppBusinessAccount", ("id", "name", "currency", "timezone_id", "message_template_namespace"),
+        WHATSAPP_SCOPES, "whatsapp", {"phone_numbers": "phone_number"},
+    ),
+    Kind(
+        "phone_number", "WhatsAppBusinessPhoneNumber",
+        ("id", "verified_name", "display_phone_number", "quality_rating", "code_verification_status"),
+        WHATSAPP_SCOPES, "whatsapp",
+    ),
+    Kind(
+        "ad_account", "AdAccount", ("id", "account_id"), ADS_SCOPES, "ads_management",
+        {**_AD_LEVELS, "adspixels": "pixel"}, marketing=True,
+    ),
     Kind(
         "campaign", "Campaign", ("id",), ADS_SCOPES, "ads_management", {"adsets": "adset", "ads": "ad"}, marketing=True
     ),
@@ -58,11 +128,17 @@ _KINDS = (
 )  # fmt: skip
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _KINDS}
 
+_SUFFIXES = {"graph.instagram.com": "_login"}
+
 ACCOUNT_CHILDREN: Mapping[str, Mapping[str, str]] = {
     "ad_account": {"campaigns": "campaigns", "adsets": "adsets", "ads": "ads", "adcreatives": "adcreatives"},
     "page": {"posts": "posts"},
     "instagram": {"posts": "media"},
+    "threads": {"posts": "threads"},
     "business": {},
+    "pixel": {},
+    "catalog": {},
+    "whatsapp": {},
 }
 """Accounts of the world -> counted child -> edge that lists it."""
 
@@ -77,6 +153,17 @@ def known_fields() -> Mapping[str, frozenset[str]]:
 def known_edges() -> Mapping[str, frozenset[str]]:
     """Every edge that Meta can list, per kind."""
     return _read_names("known_edges.toml")
+
+
+def fields_of(kind: str, host: str) -> frozenset[str]:
+    """Names of a kind's fields at a host: Instagram Login knows fewer (S, IGUserForIGOnlyAPI)."""
+    names = known_fields()
+    return names.get(kind + _SUFFIXES.get(host, ""), names.get(kind, frozenset()))
+
+
+def edges_of(kind: str, host: str) -> frozenset[str]:
+    names = known_edges()
+    return names.get(kind + _SUFFIXES.get(host, ""), names.get(kind, frozenset()))
 
 
 def _read_names(file: str) -> Mapping[str, frozenset[str]]:

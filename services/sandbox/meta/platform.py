@@ -25,7 +25,7 @@ from services.sandbox.meta.quota import Quotas, refusal
 from services.sandbox.meta.table import TABLE
 from services.sandbox.meta.tokens import describe_token
 from services.sandbox.meta.versions import CURRENT, RETIRED_FOR_MARKETING, SUPPORTED, serving_version
-from services.sandbox.meta.world import Node, World
+from services.sandbox.meta.world import Listing, Node, World
 from services.sandbox.settings import Size
 
 BATCH = "meta.batch"
@@ -42,7 +42,7 @@ class MetaPlatform:
 
     def __init__(self, around: Surroundings, seed: int, size: Size) -> None:
         self._around = around
-        self._world = World(seed, size, around.clock.now())
+        self._world = World(seed, size, around.clock)
         cast = make_cast(self._world)
         self._tokens = make_tokens(self._world, cast, around.clock)
         self._quotas = Quotas(around.clock)
@@ -179,12 +179,14 @@ class MetaPlatform:
         }
         if node.kind == "ad_account":
             account |= {"currency": node.values["currency"], "timezone": node.values["timezone_name"]}
-        if node.kind == "instagram":
+        if node.kind in {"page", "instagram", "threads"}:
+            account["timezone"] = "UTC"
+        if node.kind in {"instagram", "threads"}:
             account["username"] = node.values["username"]
         return account
 
-    def _listed(self, node: Node, edge: str, *, everything: bool) -> list[Node]:
-        return [found for found in self._world.listed(node, edge) if everything or not found.hidden]
+    def _listed(self, node: Node, edge: str, *, everything: bool) -> Listing:
+        return self._world.listed(node, edge) if everything else self._world.shown(node, edge)
 
 
 def _describe_child(node: Node) -> dict[str, Any]:

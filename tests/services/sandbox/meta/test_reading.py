@@ -33,11 +33,11 @@ def test_every_kind_of_object_can_be_read_by_its_id(sandbox: SandboxProcess) -> 
 
 
 def test_money_is_text_and_times_carry_the_accounts_offset(sandbox: SandboxProcess) -> None:
-    account = next(row for row in sandbox.accounts("ad_account") if row["timezone"] == "America/New_York")
+    account = next(row for row in sandbox.accounts("ad_account") if row["timezone"] == "America/Phoenix")
     campaign = sandbox.children(account, "campaigns")[0]["id"]
     shown = sandbox.get(campaign, fields="daily_budget,created_time").json()
     assert shown["daily_budget"].isdigit()
-    assert shown["created_time"].endswith("-0500")
+    assert shown["created_time"].endswith("-0700")
 
 
 def test_a_field_that_meta_knows_but_that_has_no_value_is_left_out(sandbox: SandboxProcess) -> None:

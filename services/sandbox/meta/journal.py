@@ -1,0 +1,40 @@
+"""What was written and when, so that reads can lag behind writes."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.sandbox.meta.node import Node
+
+MAX_ENTRIES = 50_000
+"""The oldest are forgotten: a read that lags by longer than these shows them as done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One write. `kind`: create, change or remove. `before`: the object as it was, None where it did not exist."""
+
+    kind: str
+    at: datetime
+    node_id: str
+    before: Node | None
+    places: tuple[tuple[str, str, str | None], ...] = ()
+    """Where the object was listed: id of the object above, edge, id of the row behind it (None: it was the last)."""
+
+
+class Journal:
+    """Entries in the order of the writes."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+
+    def append(self, entry: Entry) -> None:
+        self._entries.append(entry)
+
+    def since(self, moment: datetime) -> Iterator[Entry]:
+        """Writes after a moment, the last one first."""
+        for entry in reversed(self._entries):
+            if entry.at <= moment:
+                return
+            yield entry

@@ -1,0 +1,204 @@
+"""Posts of pages, media of Instagram accounts, posts of Threads profiles, and the comments below them.
+
+Fields S (pages and Instagram), O for Threads (retrieve-and-discover-posts). Counters are the sums of the days that are
+over (`statistics.py`), and as many comments are listed as the counter says.
+"""
+
+from collections.abc import Callable
+from datetime import UTC
+from functools import partial
+from typing import Any
+
+from services.sandbox.meta import statistics
+from services.sandbox.meta.comments import Comments, comment_ids
+from services.sandbox.meta.dice import Dice
+from services.sandbox.meta.families import ID_STEP, Family, whole
+from services.sandbox.meta.node import Late, Moment, Node, Ref
+from services.sandbox.meta.series import Series
+from services.sandbox.meta.statistics import Row
+from services.sandbox.meta.world import World
+
+_THINGS = ("Harbour", "Orchard", "Kiln", "Lantern", "Meadow", "Foundry", "Atlas", "Juniper")
+_MEDIA = (("IMAGE", "FEED"), ("IMAGE", "FEED"), ("CAROUSEL_ALBUM", "FEED"), ("VIDEO", "REELS"))
+_THREADS = ("TEXT_POST", "TEXT_POST", "IMAGE", "VIDEO")
+
+
+def fill_page(world: World, page: Node, posts: int) -> Family:
+    """Posts are named `{page}_{post}` (O)."""
+
+    def make(index: int) -> Node:
+        dice, node = Dice(family.seed, index), _node(world, family, index, page)
+        number = family.total - index
+        updated = family.updated_at(index)
+        node.updated_at = updated
+        node.values |= {
+            "message": f"News {number} from {page.values['name']}: {dice.choice(_THINGS)} is here",
+            "created_time": Moment.at(node.created_at),
+            "updated_time": Moment.at(updated),
+            "from": Ref(page.id),
+            "permalink_url": f"https://www.facebook.com/{node.id.replace('_', '/posts/')}",
+            "is_published": True,
+            "is_hidden": False,
+            "status_type": "mobile_status_update",
+        }
+        count_post(world, node)
+        return node
+
+    family = _family(world, "post", page, posts, "post", f"{page.id}_", make)
+    for edge in ("feed", "posts", "published_posts"):
+        page.runs[edge] = whole(family)
+    _count_days(world, family, page)
+    return family
+
+
+def fill_instagram(world: World, account: Node, media: int) -> Family:
+    """Images, albums and reels."""
+
+    def make(index: int) -> Node:
+        dice, node = Dice(family.seed, index), _node(world, family, index, account)
+        number = family.total - index
+        media_type, product = dice.choice(_MEDIA)
+        shortcode = f"C{int(node.id):x}"
+        path = "reel" if product == "REELS" else "p"
+        node.values |= {
+            "caption": f"Picture {number} of {account.values['name']}",
+            "media_type": media_type,
+            "media_product_type": product,
+            "media_url": f"https://scontent.example/{node.id}.{'mp4' if product == 'REELS' else 'jpg'}",
+            "timestamp": Moment.at(node.created_at),
+            "shortcode": shortcode,
+            "permalink": f"https://www.instagram.com/{path}/{shortcode}/",
+            "username": account.values["username"],
+            "owner": Ref(account.id),
+            "is_comment_enabled": True,
+        }
+        if media_type == "VIDEO":
+            node.values["thumbnail_url"] = f"https://scontent.example/{node.id}.jpg"
+        count_media(world, node)
+        return node
+
+    family = _family(world, "media", account, media, "media", "", make)
+    account.runs["media"] = whole(family)
+    _count_days(world, family, account)
+    return family
+
+
+def fill_threads(world: World, profile: Node, posts: int) -> Family:
+    """Texts, pictures and videos."""
+
+    def make(index: int) -> Node:
+        dice, node = Dice(family.seed, index), _node(world, family, index, profile)
+        media_type = dice.choice(_THREADS)
+        shortcode = f"D{int(node.id):x}"
+        node.values |= {
+            "media_product_type": "THREADS",
+            "media_type": media_type,
+            "text": f"Thought {family.total - index}: {dice.choice(_THINGS)}",
+            "timestamp": Moment.at(node.created_at),
+            "shortcode": shortcode,
+            "permalink": f"https://www.threads.net/@{profile.values['username']}/post/{shortcode}",
+            "username": profile.values["username"],
+            "owner": {"id": profile.id},
+            "is_quote_post": False,
+            "is_reply": False,
+        }
+        if media_type != "TEXT_POST":
+            node.values["media_url"] = f"https://scontent.example/{node.id}"
+        count_thread(world, node)
+        return node
+
+    family = _family(world, "threads_post", profile, posts, "threads_post", "", make)
+    profile.runs["threads"] = whole(family)
+    _count_days(world, family, profile)
+    return family
+
+
+def count_post(world: World, node: Node) -> None:
+    """Give a page's post its counters and its comments; also one that was published after the start."""
+    lifetime = _Lifetime(world, node, "comments")
+    node.counters = lambda: lifetime.totals("views", "likes", "comments", "shares")
+    node.values["shares"] = Late(lifetime.shares)
+
+
+def count_media(world: World, node: Node) -> None:
+    """The same for a medium of Instagram."""
+    lifetime = _Lifetime(world, node, "comments")
+    node.counters = lambda: lifetime.totals("views", "likes", "comments", "shares", "saves")
+    for name, counter in (
+        ("like_count", "likes"), ("comments_count", "comments"), ("view_count", "views"), ("saved_count", "saves"),
+        ("shares_count", "shares"), ("reposts_count", "reposts"),
+    ):  # fmt: skip
+        node.values[name] = Late(partial(lifetime.number, counter))
+
+
+def count_thread(world: World, node: Node) -> None:
+    """The same for a post of Threads, whose comments are replies."""
+    lifetime = _Lifetime(world, node, "replies")
+    node.counters = lambda: lifetime.totals("views", "likes", "comments", "shares")
+    node.values["has_replies"] = Late(lambda: lifetime.number("comments") > 0)
+
+
+class _Lifetime:
+    """The days of a post, and what was written below it since the start of the world."""
+
+    def __init__(self, world: World, node: Node, edge: str) -> None:
+        self._world = world
+        self._node_id = node.id
+        self._edge = edge
+        self._days: list[Row] = []
+        self._ended = ""
+        node.runs[edge] = Comments(world.comment_ids[node.account], node.id, self.days)
+
+    def days(self) -> list[Row]:
+        """A row for each day that is over; the same until the next day is over."""
+        node = self._world.nodes[self._node_id]
+        ended = self._world.series[node.account].yesterday().isoformat()
+        if self._ended != ended:
+            self._days, self._ended = statistics.lifetime(self._world, node), ended
+        return self._days
+
+    def number(self, counter: str) -> int:
+        counted = sum(int(getattr(row, counter)) for row in self.days())
+        if counter == "comments":
+            counted += len(self._world.nodes[self._node_id].edges.get(self._edge, ()))
+        return counted
+
+    def totals(self, *counters: str) -> dict[str, int]:
+        return {counter: self.number(counter) for counter in counters}
+
+    def shares(self) -> dict[str, Any] | None:
+        """The field is missing as long as nobody has shared (T)."""
+        shares = self.number("shares")
+        return {"count": shares} if shares else None
+
+
+def _family(
+    world: World, kind: str, owner: Node, shown: int, series: str, prefix: str, make: Callable[[int], Node]
+) -> Family:
+    family = Family(
+        kind=kind,
+        owner=owner.id,
+        shown=shown,
+        seed=world.random.getrandbits(63),
+        start=world.start,
+        newest_days=0.3,
+        # A few posts are all of the last weeks, so that they still bring numbers.
+        oldest_days=min(300, 8 * shown),
+        base=world.reserve(series, shown * ID_STEP),
+        prefix=prefix,
+        make=make,
+    )
+    return world.nodes.found(family)
+
+
+def _node(world: World, family: Family, index: int, owner: Node) -> Node:
+    created = family.created_at(index)
+    node_id = family.node_id(index)
+    return Node(node_id, family.kind, owner.id, {"id": node_id}, created, created, (owner.kind, owner.id))
+
+
+def _count_days(world: World, family: Family, owner: Node) -> None:
+    """Days of pages and profiles are those of UTC here; their insights have no zone to choose (M)."""
+    seed = world.random.getrandbits(63)
+    world.series[owner.id] = Series("posts", family, seed, UTC, world.clock.now, 40, 160)
+    world.comment_ids[owner.id] = comment_ids(world, family)

@@ -1,0 +1,207 @@
+"""Daily numbers of every object of the world: the rows that every statistics answer of Meta has to add up to.
+
+`rows` gives them, `added` adds them up, `split` cuts them by what the audience is. An ad set is the sum of its ads, a
+campaign of its ad sets, an account of its campaigns, a page of its posts, and a row of its parts: exactly, because
+each is a count of places in the same day's row of impressions (`series.py`, `patterns.py`). They end yesterday, in the
+account's zone, by the sandbox's clock.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
+from services.sandbox.meta.dice import mix
+from services.sandbox.meta.families import Run
+from services.sandbox.meta.patterns import count, pattern
+from services.sandbox.meta.series import POST_DAYS, Series
+from services.sandbox.meta.world import Node, World
+
+MAX_DAYS = 1200
+"""Longer ranges are read from their end: nothing of the world is older."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Impressions `low` to below `high` of one day's row, and what they cost."""
+
+    sort: str
+    low: int
+    high: int
+    impression_micros: int = 0
+    click_micros: int = 0
+    purchase_micros: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What happened. Money is in millionths of the account's currency; of a post, impressions are its views."""
+
+    impressions: int = 0
+    reach: int = 0
+    clicks: int = 0
+    link_clicks: int = 0
+    landing_page_views: int = 0
+    leads: int = 0
+    purchases: int = 0
+    video_views: int = 0
+    video_p25: int = 0
+    video_p50: int = 0
+    video_p75: int = 0
+    video_p95: int = 0
+    video_p100: int = 0
+    thruplays: int = 0
+    likes: int = 0
+    comments: int = 0
+    shares: int = 0
+    saves: int = 0
+    reposts: int = 0
+    quotes: int = 0
+    profile_visits: int = 0
+    follows: int = 0
+    spend_micros: int = 0
+    purchase_micros: int = 0
+
+    @property
+    def views(self) -> int:
+        return self.impressions
+
+
+_NAMES = tuple(field.name for field in fields(Numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Numbers):
+    """The numbers of one object on one day, or of several together: then `date` is the first day."""
+
+    id: str = ""
+    date: dt.date = dt.date.min
+    pieces: tuple[Piece, ...] = ()
+
+
+def rows(world: World, node: Node, since: dt.date, until: dt.date, by: str | None = None) -> list[Row]:
+    """A row per day from `since` to `until`, both inclusive, that is over; days without anything are rows of zeros.
+
+    `by`: a row per day of each object that this child or edge lists (`campaigns`, `ads`, `posts`) instead, object by
+    object in the order of the list. What was deleted since the start of the world keeps its numbers; what was deleted
+    before never had any and has no rows. Nothing for objects that have no numbers (a business, a pixel).
+    """
+    series = world.series.get(node.account)
+    if series is None:
+        return []
+    days = list(_days(since, min(until, series.yesterday())))
+    chosen = [node] if by is None else _children(world, node, by)
+    return [_row(world, series, each, day) for each in chosen for day in days]
+
+
+def added(some: Iterable[Row], row_id: str | None = None) -> Row:
+    """The sum of rows: can be split like one of them. `row_id`: whose sum it is, else the first row's."""
+    listed = list(some)
+    sums = {name: sum(getattr(row, name) for row in listed) for name in _NAMES}
+    first = min((row.date for row in listed), default=dt.date.min)
+    name = row_id if row_id is not None else listed[0].id if listed else ""
+    return Row(**sums, id=name, date=first, pieces=tuple(piece for row in listed for piece in row.pieces))
+
+
+def split(row: Row, *dimensions: str) -> list[tuple[tuple[str, ...], Row]]:
+    """The row cut by audience: the dimensions' values and the part's numbers, which add up to the row's.
+
+    Dimensions as in `patterns.DIMENSIONS`. Parts without impressions are left out. Raises: KeyError for another one.
+    """
+    found: dict[tuple[str, ...], dict[str, int]] = {}
+    for piece in row.pieces:
+        for values, events in pattern(piece.sort).parts(dimensions).items():
+            if not count(events["impressions"], piece.low, piece.high):
+                # Without an impression nothing else has happened either.
+                continue
+            sums = found.setdefault(values, {})
+            for name, number in _count(piece, events).items():
+                sums[name] = sums.get(name, 0) + number
+    return [(values, Row(**found[values], id=row.id, date=row.date, pieces=())) for values in sorted(found)]
+
+
+def lifetime(world: World, node: Node) -> list[Row]:
+    """The days of a post up to yesterday: added up they are its lifetime counters."""
+    series = world.series[node.account]
+    begun = series.day_of(node.created_at)
+    ended = min(series.yesterday(), begun + dt.timedelta(days=POST_DAYS - 1))
+    return [_row(world, series, node, day) for day in _days(begun, ended)]
+
+
+def _days(since: dt.date, until: dt.date) -> Iterator[dt.date]:
+    for number in range(min((until - since).days + 1, MAX_DAYS) - 1, -1, -1):
+        yield until - dt.timedelta(days=number)
+
+
+def _children(world: World, node: Node, by: str) -> list[Node]:
+    edge = ACCOUNT_CHILDREN.get(node.kind, {}).get(by, by)
+    return [child for child in world.listed(node, edge) if not _was_gone(world, child)]
+
+
+def _was_gone(world: World, node: Node) -> bool:
+    if not node.hidden:
+        return False
+    place = world.nodes.place_of(node.id)
+    return place is not None and place[0].is_gone(place[1])
+
+
+def _row(world: World, series: Series, node: Node, day: dt.date) -> Row:
+    pieces = tuple(_pieces(world, series, node, day))
+    sums: dict[str, int] = {}
+    for piece in pieces:
+        for name, number in _count(piece, pattern(piece.sort).events).items():
+            sums[name] = sums.get(name, 0) + number
+    return Row(**sums, id=node.id, date=day, pieces=pieces)
+
+
+def _pieces(world: World, series: Series, node: Node, day: dt.date) -> Iterator[Piece]:
+    for low, high in _members(world, series, node):
+        begin, end = series.stretch(day, low, high)
+        if begin < end:
+            prices = series.day(day)
+            if series.sort == "ads":
+                yield Piece("ads", begin, end, prices.impression_micros, prices.click_micros, prices.purchase_micros)
+            else:
+                yield Piece(series.sort, begin, end)
+    if series.sort != "posts":
+        return
+    for post in _new_posts(world, series, node):
+        age = (day - series.day_of(post.created_at)).days
+        if 0 <= age < POST_DAYS:
+            seed = mix(series.seed, day.toordinal(), int.from_bytes(post.id.encode(), "big"))
+            yield Piece("posts", seed % 4096, seed % 4096 + seed % series.most * (POST_DAYS - age) // POST_DAYS)
+
+
+def _members(world: World, series: Series, node: Node) -> Iterator[tuple[int, int]]:
+    """The part of the family whose numbers are the object's."""
+    place = world.nodes.place_of(node.id)
+    if place is not None and place[0] is series.family:
+        yield place[1], place[1] + 1
+        return
+    for run in node.runs.values():
+        if isinstance(run, Run) and run.family is series.family:
+            yield run.low, run.high
+            return
+
+
+def _new_posts(world: World, series: Series, node: Node) -> Iterator[Node]:
+    """Posts that came after the start of the world: the object itself, or what it lists."""
+    kind = series.family.kind
+    if node.kind == kind:
+        if world.nodes.place_of(node.id) is None:
+            yield node
+        return
+    edge = ACCOUNT_CHILDREN.get(node.kind, {}).get("posts")
+    for node_id in node.edges.get(edge, ()) if edge else ():
+        post = world.nodes[node_id]
+        if post.kind == kind and not post.hidden:
+            yield post
+
+
+def _count(piece: Piece, events: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    counts = {event: count(places, piece.low, piece.high) for event, places in events.items()}
+    if piece.impression_micros:
+        paid = counts.get("impressions", 0) * piece.impression_micros
+        counts["spend_micros"] = paid + counts.get("clicks", 0) * piece.click_micros
+        counts["purchase_micros"] = counts.get("purchases", 0) * piece.purchase_micros
+    return counts
