@@ -1,6 +1,7 @@
 """The HTTP edge: reads a request within bounds, sends an answer, or closes the socket without one."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
@@ -21,6 +22,7 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_QUERY_FIELDS = 1000
 PAD_CHUNK_BYTES = 64 * 1024
 _TRANSPORT = "sandbox.transport"
+_UPGRADE = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n|$)", re.IGNORECASE)
 
 
 class CuttableProtocol(HttpToolsProtocol):
@@ -30,6 +32,15 @@ class CuttableProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         # asyncio sets this only on sockets that name their protocol; without it an answer waits 40 ms for an ACK.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        begins = self.cycle is None or self.cycle.response_complete
+        if begins and b"h2c" in data:
+            # Java's own client would rather speak HTTP/2 and says so with every call, which a server may ignore; the
+            # parser takes it for the end of HTTP, and the call would lose its body.
+            head, end, body = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(b"", head) + end + body
+        super().data_received(data)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

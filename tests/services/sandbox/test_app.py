@@ -81,6 +81,13 @@ def test_an_oversize_body_is_refused_by_length_and_while_streaming(sandbox: Sand
     assert sandbox.get("me").status_code == 200
 
 
+def test_a_client_that_would_rather_speak_http_2_keeps_its_body(sandbox: SandboxProcess) -> None:
+    """As Java's own client asks, with each call to a plain address."""
+    wishes = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAMAAABkAAQAoAAAAAIAAAAA"}
+    answer = sandbox.client.post("/_sandbox/clock", json={"rate": 5}, headers=wishes)
+    assert (answer.http_version, answer.json()["rate"]) == ("HTTP/1.1", 5.0)
+
+
 @pytest.mark.parametrize(
     "bytes_sent",
     [
