@@ -36,6 +36,7 @@ _ADS = {
     "comments": ("likes", 90),
     "shares": ("likes", 110),
     "saves": ("likes", 80),
+    "charged": ("impressions", 560),
 }
 _POSTS = {
     "reach": ("impressions", 780),

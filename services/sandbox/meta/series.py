@@ -29,6 +29,7 @@ class Day:
     phase: int
     """Where in the pattern the day's row begins."""
     impression_micros: int
+    """What each impression costs that is charged; the prices of a day are whole cents."""
     click_micros: int
     purchase_micros: int
 
@@ -95,8 +96,8 @@ class Series:
             last,
             (last - first) * usual * percent // 10_000,
             dice.below(4096),
-            dice.between(4_000, 9_000),
-            dice.between(60_000, 240_000),
+            dice.between(1, 2) * 10_000,
+            dice.between(6, 24) * 10_000,
             dice.between(2_000, 9_000) * 10_000,
         )
 

@@ -200,8 +200,10 @@ def _new_posts(world: World, series: Series, node: Node) -> Iterator[Node]:
 
 def _count(piece: Piece, events: Mapping[str, Sequence[int]]) -> dict[str, int]:
     counts = {event: count(places, piece.low, piece.high) for event, places in events.items()}
+    charged = counts.pop("charged", 0)
     if piece.impression_micros:
-        paid = counts.get("impressions", 0) * piece.impression_micros
+        # Whole cents for some impressions, not parts of a cent for each: Meta's amounts have no parts of cents.
+        paid = charged * piece.impression_micros
         counts["spend_micros"] = paid + counts.get("clicks", 0) * piece.click_micros
         counts["purchase_micros"] = counts.get("purchases", 0) * piece.purchase_micros
     return counts
