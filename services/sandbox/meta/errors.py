@@ -11,6 +11,12 @@ from typing import Any
 
 OAUTH = "OAuthException"
 GRAPH_METHOD = "GraphMethodException"
+HOST_TYPES: Mapping[str, str] = {
+    "graph.instagram.com": "IGApiException",  # T: 100, 100/33 and 2500 in many clients' reports
+    "graph.threads.net": "THApiException",  # M
+}
+TOKEN_CODES = frozenset({102, 104, 190})
+"""OAuthException on every host (T for 190)."""
 HTTP_TIMES = "%A, %d-%b-%y %H:%M:%S UTC"
 
 
@@ -33,8 +39,12 @@ class GraphError(Exception):
     def __str__(self) -> str:
         return f"{self.status}/{self.code}/{self.subcode}: {self.message}"
 
-    def as_json(self, trace_id: str) -> dict[str, Any]:
-        error: dict[str, Any] = {"message": self.message, "type": self.type}
+    def as_json(self, trace_id: str, *, host: str = "") -> dict[str, Any]:
+        """The body. `host`: the same refusals have another type beside graph.facebook.com."""
+        kind = self.type
+        if self.code not in TOKEN_CODES:
+            kind = HOST_TYPES.get(host, kind)
+        error: dict[str, Any] = {"message": self.message, "type": kind}
         optional = {
             "code": self.code,
             "error_subcode": self.subcode,
@@ -188,6 +198,11 @@ def too_many_ids(given: int, most: int) -> GraphError:
 def too_much_data() -> GraphError:
     """HTTP 500, code 1 (T)."""
     return GraphError(500, 1, "Please reduce the amount of data you're asking for, then retry your request")
+
+
+def too_deep() -> GraphError:
+    """O, docs/graph-api/results."""
+    return bad_parameter("The After Cursor specified exceeds the max limit supported by this endpoint")
 
 
 def retired_version(current: str) -> GraphError:

@@ -30,16 +30,29 @@ def parse_fields(text: str) -> list[Field]:
     """Raises: GraphError 2500 where the text cannot be read."""
     if len(text) > MAX_CHARS:
         raise bad_parameter(f"fields is over {MAX_CHARS} characters")
-    parser = _Parser(text)
-    found = parser.read_list(depth=0)
-    parser.expect_end()
-    return found
+    return _Parser(text).read_all(depth=0)
+
+
+def write_fields(asked: "list[Field] | None") -> str:
+    """Fields as text again, for links to further pages of an expanded edge."""
+    written = []
+    for each in asked or ():
+        modifiers = "".join(f".{name}({value})" for name, value in each.modifiers.items())
+        alias = f".as({each.alias})" if each.alias != each.name else ""
+        nested = f"{{{write_fields(each.children)}}}" if each.children else ""
+        written.append(f"{each.name}{modifiers}{alias}{nested}")
+    return ",".join(written)
 
 
 class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+
+    def read_all(self, depth: int) -> list[Field]:
+        found = self.read_list(depth)
+        self.expect_end()
+        return found
 
     def read_list(self, depth: int) -> list[Field]:
         if depth > MAX_DEPTH:
@@ -62,6 +75,9 @@ class _Parser:
             value = self._read_argument()
             if modifier == "as":
                 found.alias = value
+            elif modifier == "fields":
+                # The older way to write braces: `albums.fields(photos)` (O, guides/field-expansion of v2.x).
+                found.children = _Parser(value).read_all(depth + 1)
             else:
                 found.modifiers[modifier] = value
         if self._take("{"):

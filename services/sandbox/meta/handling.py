@@ -26,7 +26,7 @@ from services.sandbox.meta.params import Params
 from services.sandbox.meta.quota import Bucket, Quotas, refusal
 from services.sandbox.meta.reading import Reader
 from services.sandbox.meta.tokens import Token, Tokens
-from services.sandbox.meta.versions import CURRENT, SUPPORTED, is_marketing, serving_version
+from services.sandbox.meta.versions import CURRENT, RETIRED_FOR_MARKETING, is_marketing, serving_version
 from services.sandbox.meta.world import Node, World
 
 MAX_IDS = 50  # T: "(#100) Too many IDs. Maximum: 50."
@@ -118,7 +118,8 @@ class Handler:
         return Answer(status, orjson.dumps(content), self._headers(call))
 
     def render_error(self, error: GraphError, call: Prepared | None) -> Answer:
-        answer = self.render(error.status, error.as_json(self.trace_id()), call)
+        content = error.as_json(self.trace_id(), host=call.request.host if call else "")
+        answer = self.render(error.status, content, call)
         answer.headers += error.headers
         if error.type == OAUTH and error.code in _CHALLENGES:
             # Form T (issue 30 of facebook-events-by-location-core), the word for code 190 M.
@@ -141,13 +142,13 @@ class Handler:
         operation = call.route.operation
         if operation is None:
             raise NotCovered("this call")
-        version = serving_version(call.version)
+        version = serving_version(call.version, call.request.host)
         if version is None:
             raise unknown_path("/".join(("", call.version or "", *call.parts)))
         if call.fault:
             faulting.refuse(call.fault, call.token, self._buckets(call, call.route.node_id), self.quotas)
         token = self._authenticate(call) if operation.needs_token else None
-        if version not in SUPPORTED and (operation.marketing or self._touches_marketing(call)):
+        if version in RETIRED_FOR_MARKETING and (operation.marketing or self._touches_marketing(call)):
             raise retired_version(CURRENT)
         ids = self._ids(call) if call.route.for_ids else [call.route.node_id]
         self._charge(call, ids)
@@ -161,19 +162,21 @@ class Handler:
         return operation.run(context)
 
     def _context(self, call: Prepared, token: Token | None) -> Context:
-        root = f"{call.request.base_url}/{serving_version(call.version)}"
+        host, now = call.request.host, self.around.clock.now()
+        root = f"{call.request.base_url}/{serving_version(call.version, host)}"
 
         def expand(node: Node, edge: str, params: Params) -> object | None:
             return self._expand(context, node, edge, params)
 
-        reading = Reader(self.world, self.tokens, token, root, expand) if token else None
+        as_of = faulting.as_of(call.fault, now)
+        reading = Reader(self.world, self.tokens, token, host, root, now, expand, as_of) if token else None
         context = Context(self.around, self.world, self.tokens, self.quotas, call.request, token, reading, root)
         return context
 
     def _run_for(self, context: Context, node_id: str, edge: str) -> object:
         """Read one object, or one of its edges, for an id of `ids=`."""
-        node = context.reader.node(node_id)
-        parts = (node_id, edge) if edge else (node_id,)
+        node = context.reader.node(context.token.owner[1] if node_id == "me" else node_id)
+        parts = (node.id, edge) if edge else (node.id,)
         operation = self.table.find_for(context.request.host, "GET", parts, node).operation
         if operation is None:
             raise NotCovered(f"edge {edge} of {node.kind}")
@@ -184,7 +187,7 @@ class Handler:
         operation = self.table.find_for(context.request.host, "GET", (node.id, edge), node).operation
         if operation is None or operation.path.endswith("{edge}"):
             return None
-        return operation.run(context.at(node, edge, params))
+        return operation.run(context.at(node, edge, params, nested=True))
 
     def _authenticate(self, call: Prepared) -> Token:
         about_me = bool(call.parts) and call.parts[0] == "me"
@@ -222,7 +225,8 @@ class Handler:
         return self.budgets.of(call.token, call.route.operation, node_id, call.request.method)
 
     def _headers(self, call: Prepared | None) -> list[tuple[str, str]]:
-        version = serving_version(call.version if call else None) or CURRENT
+        version = serving_version(call.version, call.request.host) if call else None
+        version = version or CURRENT
         shown = [
             ("facebook-api-version", version),
             ("x-fb-request-id", self.trace_id()),

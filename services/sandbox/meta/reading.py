@@ -1,35 +1,50 @@
 """Objects as a token sees them: selected fields, expanded edges, pages."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import chain
 from typing import Any
 
-from services.sandbox.meta.catalog import KINDS, Kind, known_edges, known_fields
+from services.sandbox.meta.catalog import ACCOUNT_CHILDREN, KINDS, Kind, edges_of, fields_of
+from services.sandbox.meta.computed import COMPUTED
+from services.sandbox.meta.edges import edge_of
 from services.sandbox.meta.errors import bad_parameter, missing_object, missing_permission, unknown_field, unknown_path
-from services.sandbox.meta.fields import Field, parse_fields
-from services.sandbox.meta.listing import NotCovered, choose, paging_of, take_page, wants_summary
+from services.sandbox.meta.fields import Field, parse_fields, write_fields
+from services.sandbox.meta.filters import check_days, choose, narrows
+from services.sandbox.meta.listing import NotCovered, paging_of, summary_of, take_page
+from services.sandbox.meta.listings import Listing, written_listing
+from services.sandbox.meta.ordering import asks_for_order, ordered
 from services.sandbox.meta.params import Params
 from services.sandbox.meta.tokens import Token, Tokens
 from services.sandbox.meta.world import Moment, Node, Ref, World
 
-_LIST_ONLY = {"limit", "after", "before", "summary", "since", "until", "effective_status"}
+NOT_KEPT = frozenset({"access_token", "appsecret_proof", "appsecret_time", "fields", "ids", "debug", "metadata"})
+"""Parameters of a list that the links to its other pages do not repeat, or write anew."""
+_DAYS = ("date_preset", "time_range")
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads for one call: with its token, under its version and address."""
+    """Reads for one call: with its token, at its host, under its version and address."""
 
     world: World
     tokens: Tokens
     token: Token
+    host: str
     root: str
     """Absolute address including the version, for links to further pages."""
+    now: datetime
     expand: Callable[[Node, str, Params], object | None]
     """Gives an edge that has an operation of its own, for use inside `fields`; None: it has none."""
+    as_of: datetime | None = None
+    """Shows the world as it was at that moment; None: as it is."""
+    notes: list[dict[str, str]] = field(default_factory=list)
+    """What `debug=all` tells: `message`, `type`, sometimes `link`."""
 
     def node(self, node_id: str, *, scopes: tuple[str, ...] | None = None, method: str = "GET") -> Node:
         """An object that the token may read. `scopes`: others than its kind's. Raises: GraphError 100/33, 10 or 200."""
-        node = self.world.nodes.get(node_id)
+        node = self.world.find(node_id, self.as_of)
         if node is None or node.account not in self.token.sees:
             raise missing_object(node_id, method.lower())
         kind = KINDS[node.kind]
@@ -40,19 +55,20 @@ class Reader:
 
     def object(self, node: Node, params: Params) -> dict[str, Any]:
         """The object with the fields that were asked for."""
-        text = params.get("fields", "").strip()
-        return self._select(node, parse_fields(text) if text else None)
+        return self._select(node, self._asked(params), KINDS[node.kind].default_fields)
 
     def edge(self, node: Node, edge: str, params: Params) -> dict[str, Any]:
         """One page of an edge."""
-        kind = self._listed_kind(node, edge)
+        return self._page(node, edge, self._listed_kind(node, edge), params, self._asked(params))
+
+    def _asked(self, params: Params) -> list[Field] | None:
         text = params.get("fields", "").strip()
-        return self._page(node, edge, kind, params, parse_fields(text) if text else None, text)
+        return parse_fields(text) if text else None
 
     def _listed_kind(self, node: Node, edge: str) -> Kind:
         listed = KINDS[node.kind].edges.get(edge)
         if listed is None:
-            if edge in known_edges()[node.kind]:
+            if edge in edges_of(node.kind, self.host):
                 raise NotCovered(f"edge {edge} of {node.kind}")
             raise unknown_path(f"/{node.id}/{edge}")
         kind = KINDS[listed]
@@ -60,86 +76,136 @@ class Reader:
             raise missing_permission(kind.name, kind.scopes)
         return kind
 
-    def _page(
-        self, node: Node, edge: str, kind: Kind, params: Mapping[str, str], asked: list[Field] | None, text: str
-    ) -> dict[str, Any]:
-        listed = [found for found in self.world.listed(node, edge) if found.account in self.token.sees]
-        chosen = choose(listed, params)
-        page = take_page(chosen, params, posts=kind.name in {"post", "media"})
-        answer: dict[str, Any] = {"data": [self._select(row, asked) for row in page.rows]}
-        kept = {name: value for name, value in params.items() if name in _LIST_ONLY}
+    def _page(self, node: Node, edge: str, kind: Kind, params: Params, asked: list[Field] | None) -> dict[str, Any]:
+        check_days(params)
+        page = take_page(self._rows(node, edge, kind, params), kind.name, params)
+        shown = [_with_days(each, params) for each in asked] if asked else None
+        defaults = edge_of(node.kind, edge).default_fields or kind.default_fields
+        answer: dict[str, Any] = {"data": [self._select(row, shown, defaults) for row in page.rows]}
         # The link carries the token, as Meta's do (M): whoever logs it logs a secret.
-        link = {"access_token": self.token.secret, **({"fields": text} if text else {}), **kept}
+        link = {"access_token": self.token.secret, **({"fields": write_fields(asked)} if asked else {})}
+        link |= {name: value for name, value in params.items() if name not in NOT_KEPT}
         paging = paging_of(page, f"{self.root}/{node.id}/{edge}", link)
         if paging:
             answer["paging"] = paging
-        if wants_summary(params):
-            answer["summary"] = {"total_count": page.total}
+        summary = summary_of(kind.name, page.total, params)
+        if summary is not None:
+            answer["summary"] = summary
         return answer
 
-    def _select(self, node: Node, asked: list[Field] | None) -> dict[str, Any]:
+    def _rows(self, node: Node, edge: str, kind: Kind, params: Params) -> Listing:
+        """A list that nobody narrows is not made as a whole: a page of it costs its rows."""
+        rule = edge_of(node.kind, edge)
+        sources = rule.sources or (edge,)
+        deep = rule.deep or params.get("filter") == "stream"
+        whole = deep or len(sources) > 1 or kind.name in ACCOUNT_CHILDREN or asks_for_order(params) or narrows(params)
+        if not whole:
+            return self.world.shown(node, sources[0], as_of=self.as_of)
+        every: Iterator[Node] = chain.from_iterable(
+            self.world.listed(node, source, as_of=self.as_of) for source in sources
+        )
+        if deep:
+            every = self._with_replies(every, sources[0])
+        seen = (row for row in every if row.account in self.token.sees)
+        chosen: Sequence[Node] = choose(self.world, kind.name, seen, params, self.now)
+        return written_listing(ordered(chosen, kind.name, params))
+
+    def _with_replies(self, rows: Iterator[Node], edge: str) -> Iterator[Node]:
+        """Comments of all levels (S, Comment.Filter): each is followed by its own."""
+        for row in rows:
+            yield row
+            if edge in KINDS[row.kind].edges:
+                yield from self._with_replies(iter(self.world.listed(row, edge, as_of=self.as_of)), edge)
+
+    def _select(self, node: Node, asked: list[Field] | None, defaults: tuple[str, ...]) -> dict[str, Any]:
         kind = KINDS[node.kind]
         if asked is None:
-            return {name: self._shown(node.values[name]) for name in kind.default_fields if name in node.values}
+            asked = [Field(name, name) for name in defaults]
         answer: dict[str, Any] = {}
-        for field in asked:
-            value = self._value(node, kind, field)
+        for each in asked:
+            value = self._value(node, kind, each)
             if value is not None:
-                answer[field.alias] = value
+                answer[each.alias] = value
         # Meta always adds the id (M).
         answer.setdefault("id", node.id)
         return answer
 
-    def _value(self, node: Node, kind: Kind, field: Field) -> Any:
+    def _value(self, node: Node, kind: Kind, asked: Field) -> Any:
         """None leaves the key out: there is no value, or none for this token."""
-        if field.name in kind.edges or field.name in known_edges()[kind.name] - known_fields()[kind.name]:
-            return self._expanded(node, field)
-        if field.name not in known_fields()[kind.name] and field.name not in node.values:
-            raise unknown_field(field.name, kind.type_name)
-        if kind.name == "page" and field.name == "access_token":
-            return self._page_token(node)
-        value = node.values.get(field.name)
-        if isinstance(value, Ref) and field.children is not None:
-            target = self.world.nodes[value]
-            may = target.account in self.token.sees and self.token.may(KINDS[target.kind])
-            return self._select(target, field.children) if may else None
-        if field.children is not None and not isinstance(value, Ref | dict | list | None):
-            raise bad_parameter(f"Subfields are not supported by {field.name}")  # M
-        return self._shown(value)
+        known = fields_of(kind.name, self.host)
+        if asked.name in kind.edges or (asked.name in edges_of(kind.name, self.host) and asked.name not in known):
+            return self._expanded(node, asked)
+        if asked.name not in known and asked.name not in node.values:
+            raise unknown_field(asked.name, kind.type_name)
+        computed = COMPUTED.get((kind.name, asked.name))
+        value = computed(self.tokens, self.token, node) if computed else node.values.get(asked.name)
+        if asked.children is None:
+            return self._shown(value)
+        if isinstance(value, Ref):
+            return self._referred(value, asked)
+        if not isinstance(value, dict | list | None):
+            raise bad_parameter(f"Subfields are not supported by {asked.name}")  # M
+        return _only(self._shown(value), asked.children)
 
-    def _expanded(self, node: Node, field: Field) -> dict[str, Any] | None:
+    def _referred(self, ref: Ref, asked: Field) -> dict[str, Any] | None:
+        """An object inside another. Of one that the token does not see, no more is told than without braces (M)."""
+        target = self._target(ref)
+        if target is None:
+            return None
+        kind = KINDS[target.kind]
+        if target.account in self.token.sees and self.token.may(kind):
+            return self._select(target, asked.children, kind.default_fields)
+        shown = [each for each in asked.children or () if each.name in kind.default_fields]
+        if len(shown) < len(asked.children or ()):
+            wanted = "' or '".join(kind.scopes)
+            text = (
+                f"Field {asked.name} is only accessible on {kind.type_name} object, if {wanted} permission is granted"
+            )
+            self.notes.append({"message": text, "type": "warning"})
+        return self._select(target, shown, ()) if shown else None
+
+    def _expanded(self, node: Node, asked: Field) -> dict[str, Any] | None:
         """An edge inside its object; left out when it is empty (M)."""
-        subfields = write_fields(field.children)
-        own = self.expand(node, field.name, {**field.modifiers, **({"fields": subfields} if subfields else {})})
+        params = dict(asked.modifiers)
+        if asked.children:
+            params["fields"] = write_fields(asked.children)
+        own = self.expand(node, asked.name, params)
         if isinstance(own, dict):
             return own if own.get("data") or "summary" in own else None
-        listed = self._listed_kind(node, field.name)
-        unknown = sorted(field.modifiers.keys() - _LIST_ONLY)
-        if unknown:
-            raise NotCovered(f"modifier {unknown[0]}")
-        page = self._page(node, field.name, listed, field.modifiers, field.children, subfields)
+        page = self._page(node, asked.name, self._listed_kind(node, asked.name), params, asked.children)
         return page if page["data"] or "summary" in page else None
 
-    def _page_token(self, node: Node) -> str | None:
-        token = self.tokens.page_token(self.token, node)
-        return token.secret if token else None
+    def _target(self, ref: Ref) -> Node | None:
+        return self.world.find(ref, self.as_of)
 
     def _shown(self, value: Any) -> Any:
         if isinstance(value, Ref):
-            target = self.world.nodes[value]
-            names = KINDS[target.kind].default_fields
-            return {name: self._shown(target.values[name]) for name in names if name in target.values}
+            target = self._target(value)
+            if target is None:
+                return None
+            return self._select(target, None, KINDS[target.kind].default_fields)
         if isinstance(value, Moment):
             return value.strftime("%Y-%m-%dT%H:%M:%S%z")
+        if isinstance(value, dict):
+            return {name: self._shown(below) for name, below in value.items()}
+        if isinstance(value, list):
+            return [self._shown(below) for below in value]
         return value
 
 
-def write_fields(asked: list[Field] | None) -> str:
-    """Fields as text again, for links to further pages of an expanded edge."""
-    written = []
-    for field in asked or ():
-        modifiers = "".join(f".{name}({value})" for name, value in field.modifiers.items())
-        alias = f".as({field.alias})" if field.alias != field.name else ""
-        nested = f"{{{write_fields(field.children)}}}" if field.children else ""
-        written.append(f"{field.name}{modifiers}{alias}{nested}")
-    return ",".join(written)
+def _with_days(asked: Field, params: Params) -> Field:
+    """The days that a list of ad objects was asked for count for the insights inside it (O)."""
+    given = {name: params[name] for name in _DAYS if name in params}
+    if asked.name != "insights" or not given or any(name in asked.modifiers for name in (*_DAYS, "time_ranges")):
+        return asked
+    return replace(asked, modifiers={**asked.modifiers, **given})
+
+
+def _only(value: Any, children: Sequence[Field]) -> Any:
+    """The asked parts of a plain structure, or of each in a list."""
+    if isinstance(value, list):
+        return [_only(below, children) for below in value]
+    if not isinstance(value, Mapping):
+        return value
+    found = ((each, value[each.name]) for each in children if each.name in value)
+    return {each.alias: _only(below, each.children) if each.children else below for each, below in found}

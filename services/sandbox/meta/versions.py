@@ -8,10 +8,14 @@ SUPPORTED = ("v25.0", "v26.0")
 RETIRED_FOR_MARKETING = ("v22.0", "v23.0", "v24.0")
 """Still answered by Graph itself: ends 2027-05-20, 2027-10-08 and 2028-02-18 (O, changelog/versions)."""
 _OLDEST = (22, 0)
+THREADS_HOST, THREADS_VERSION = "graph.threads.net", "v1.0"
+"""Threads has one version; its own sample calls it without one as well (O, github.com/fbsamples/threads_api)."""
 
 
-def serving_version(asked: str | None) -> str | None:
+def serving_version(asked: str | None, host: str = "") -> str | None:
     """The version that answers: the app's own without one, the oldest usable for an expired one (O); None: unknown."""
+    if host == THREADS_HOST:
+        return THREADS_VERSION if asked in {None, THREADS_VERSION} else None
     if asked is None:
         return CURRENT
     if asked in SUPPORTED or asked in RETIRED_FOR_MARKETING:

@@ -180,7 +180,12 @@ def test_a_write_inside_a_batch_is_said_to_be_not_covered(sandbox: SandboxProces
 
 def test_a_header_of_an_item_may_carry_its_token(sandbox: SandboxProcess) -> None:
     bearer = f"Bearer {sandbox.token('user_second')}"
-    for headers in ([{"name": "Authorization", "value": bearer}], [f"Authorization: {bearer}"], [7, None, {}]):
+    forms: tuple[list[Any], ...] = (
+        [{"name": "Authorization", "value": bearer}],
+        [f"Authorization: {bearer}"],
+        [7, None, {}],
+    )
+    for headers in forms:
         (result,) = sandbox.results([{**ME, "headers": headers}])
         owner = "user_main" if headers[0] == 7 else "user_second"
         assert body(result)["id"] == sandbox.token_row(owner)["owner"]["id"]

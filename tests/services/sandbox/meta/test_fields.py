@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.sandbox.meta.errors import GraphError
-from services.sandbox.meta.fields import MAX_DEPTH, parse_fields
-from services.sandbox.meta.reading import write_fields
+from services.sandbox.meta.fields import MAX_DEPTH, parse_fields, write_fields
 
 
 def test_names_modifiers_aliases_and_nesting_are_read() -> None:
@@ -23,6 +22,14 @@ def test_names_modifiers_aliases_and_nesting_are_read() -> None:
 def test_what_was_read_can_be_written_again() -> None:
     text = "id,posts.limit(5).as(latest){message,comments.limit(2){from}},name"
     assert write_fields(parse_fields(text)) == text
+
+
+def test_the_older_way_to_write_braces_is_read() -> None:
+    assert parse_fields("albums.limit(5).fields(photos.fields(id),name)") == parse_fields(
+        "albums.limit(5){photos{id},name}"
+    )
+    with pytest.raises(GraphError):
+        parse_fields("a.fields(" * (MAX_DEPTH + 1) + "id" + ")" * (MAX_DEPTH + 1))
 
 
 @pytest.mark.parametrize("text", ["", ",", "id,", "id{", "id{}", "id}", "a.b", "a.limit(", "a b", "a.limit(1"])

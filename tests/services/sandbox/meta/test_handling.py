@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.sandbox.exchange import Call
+from services.sandbox.outbound import Outbound
 from services.sandbox.state import State
 
-STATE = State(7, "small")
+STATE = State(7, "small", Outbound())
 META = STATE.platforms["meta"]
 WORLD = META.describe()
 ACCOUNTS = [account["id"] for account in WORLD["accounts"]]
@@ -20,11 +21,18 @@ odd = ["", "0", "-1", "9" * 30, "\x00", "é", "{", "[]", "null", "../..", "%zz"]
 texts = st.text(max_size=20) | st.sampled_from(odd)
 ids = st.sampled_from([*ACCOUNTS, "me", "1", "act_1"]) | texts
 versions = st.sampled_from(["", "v26.0/", "v25.0/", "v24.0/", "v1.0/", "v99.9/"])
-edges = st.sampled_from(["", "/campaigns", "/posts", "/accounts", "/insights", "/permissions", "/x", "/a/b/c"])
+EDGES = """campaigns posts accounts insights permissions media comments threads adspixels owned_pixels phone_numbers
+products leadgen_forms likes connected_threads_user x a/b/c"""
+edges = st.sampled_from(["", *(f"/{edge}" for edge in EDGES.split())])
+hosts = st.sampled_from(["graph.facebook.com", "graph.instagram.com", "graph.threads.net"])
 paths = st.builds(lambda version, node, edge: f"{version}{node}{edge}", versions, ids, edges)
-fields = texts | st.sampled_from(["id", "name", "campaigns.limit(2){name}", "x", "id{", "access_token", "business{id}"])
+FIELDS = """id name campaigns.limit(2){name} x id{ access_token business{id} media.order(chronological){caption}
+picture.type(large) comments.summary(true).limit(0) posts.filter(stream).since(yesterday) accounts.fields(id)
+adspixels{owner_business{id}} insights.metric(a,b) category_list{id} threads{owner{id}}"""
+fields = texts | st.sampled_from(FIELDS.split())
 KNOWN = """fields limit after before ids summary since until effective_status filtering appsecret_proof appsecret_time
-input_token include_headers x[] x[0] access_token"""
+input_token include_headers x[] x[0] access_token offset order sort filter debug metadata time_range date_preset
+is_completed updated_since reverse filtering[0][field] time_range[since]"""
 names = st.sampled_from(KNOWN.split()) | texts
 params = st.dictionaries(names, fields | ids | st.sampled_from(TOKENS), max_size=4)
 REFERENCES = """{result=a:$.id} {result=a:$.data.*.id} {result=b:$ {result=c:$.x} %7Bresult%3Da%3A%24.id%7D"""
@@ -47,17 +55,24 @@ items = st.one_of(
 often = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def ask(method: str, path: str, query: dict[str, str], body: bytes = b"", content_type: str = "") -> Any:
+def ask(
+    method: str,
+    path: str,
+    query: dict[str, str],
+    body: bytes = b"",
+    content_type: str = "",
+    host: str = "graph.facebook.com",
+) -> Any:
     listed = {name: [value] for name, value in query.items()}
     headers = {"content-type": content_type}
-    call = Call("prefix", method, "graph.facebook.com", f"/{path}", listed, headers, body, "http://sandbox.test")
+    call = Call("prefix", method, host, f"/{path}", listed, headers, body, "http://sandbox.test")
     return asyncio.run(META.answer(call))
 
 
 @often
-@given(st.sampled_from(["GET", "POST", "DELETE"]), paths, params, st.sampled_from([*TOKENS, ""]))
-def test_any_call_is_answered(method: str, path: str, query: dict[str, str], token: str) -> None:
-    answer = ask(method, path, {"access_token": token, **query})
+@given(st.sampled_from(["GET", "GET", "POST", "DELETE"]), hosts, paths, params, st.sampled_from([*TOKENS, ""]))
+def test_any_call_is_answered(method: str, host: str, path: str, query: dict[str, str], token: str) -> None:
+    answer = ask(method, path, {"access_token": token, **query}, host=host)
     content = json.loads(answer.body)
     assert answer.status in {200, 400, 403, 500, 501}
     assert answer.status != 500 or content["error"]["code"] == 1

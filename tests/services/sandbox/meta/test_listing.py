@@ -1,5 +1,7 @@
 """Paging: every list adds up to the world's own."""
 
+import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -107,10 +109,55 @@ def test_posts_can_be_narrowed_by_time(sandbox: SandboxProcess) -> None:
     assert [row["id"] for row in rows] == [post["id"] for post in posts[20:41]]
 
 
-def test_a_parameter_that_is_not_covered_is_said_not_ignored(sandbox: SandboxProcess) -> None:
+def test_days_of_nested_insights_choose_no_rows_but_must_be_readable(sandbox: SandboxProcess) -> None:
     path = f"{sandbox.accounts('ad_account')[0]['id']}/campaigns"
-    for params in ({"filtering": "[]"}, {"date_preset": "today"}, {"since": "yesterday"}):
-        assert sandbox.get(path, **params).status_code == 501
+    plain = [row["id"] for row in sandbox.get(path).json()["data"]]
+    for params in ({"date_preset": "last_7d"}, {"time_range": '{"since":"2026-01-01","until":"2026-01-31"}'}):
+        assert [row["id"] for row in sandbox.get(path, **params).json()["data"]] == plain
+    for params in ({"date_preset": "whenever"}, {"time_range": "[]"}, {"since": "soon"}, {"filtering": "{}"}):
+        assert sandbox.get(path, **params).json()["error"]["code"] == 100
+
+
+def test_filters_leave_what_the_worlds_truth_leaves(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    ads, adsets = sandbox.children(account, "ads"), sandbox.children(account, "adsets")
+    changed = sorted(row["updated_at"] for row in ads)[len(ads) // 2]
+    moment = int(datetime.fromisoformat(changed).timestamp())
+    newer = [row["id"] for row in ads if row["updated_at"] >= changed]
+    path = f"{account['id']}/ads"
+    assert [row["id"] for row in read_all(sandbox, path, updated_since=changed, limit="500")] == newer
+    condition = {"field": "ad.updated_time", "operator": "GREATER_THAN", "value": moment - 1}
+    assert [row["id"] for row in read_all(sandbox, path, filtering=json.dumps([condition]), limit="50")] == newer
+    wanted = adsets[3]["id"]
+    below = {"field": "adset.id", "operator": "IN", "value": [wanted]}
+    shown = read_all(sandbox, path, filtering=json.dumps([below]))
+    assert [row["id"] for row in shown] == [row["id"] for row in ads if row["parent"]["id"] == wanted]
+
+
+def test_a_list_can_be_read_by_offset(sandbox: SandboxProcess) -> None:
+    page = sandbox.accounts("page")[0]
+    truth = [row["id"] for row in sandbox.children(page, "posts")]
+    answer = sandbox.get(f"{page['id']}/feed", offset="5", limit="3").json()
+    assert [row["id"] for row in answer["data"]] == truth[5:8]
+    following = sandbox.client.get(answer["paging"]["next"]).json()
+    assert [row["id"] for row in following["data"]] == truth[8:11]
+    assert [row["id"] for row in sandbox.client.get(following["paging"]["previous"]).json()["data"]] == truth[5:8]
+
+
+def test_a_list_may_be_turned_round(sandbox: SandboxProcess) -> None:
+    page = sandbox.accounts("page")[0]
+    truth = [row["id"] for row in sandbox.children(page, "posts")]
+    turned = read_all(sandbox, f"{page['id']}/posts", order="chronological", limit="60")
+    assert [row["id"] for row in turned] == truth[::-1]
+    assert sandbox.get(f"{page['id']}/posts", order="best").json()["error"]["code"] == 100
+
+
+def test_a_cursor_goes_bad_when_its_row_leaves_the_list(sandbox: SandboxProcess) -> None:
+    path = f"{sandbox.accounts('ad_account')[0]['id']}/campaigns"
+    after = sandbox.get(path, limit="3").json()["paging"]["cursors"]["after"]
+    assert sandbox.get(path, after=after).status_code == 200
+    gone = sandbox.get(path, after=after, effective_status='["ARCHIVED"]')
+    assert gone.json()["error"]["message"] == "(#100) Invalid cursors values"
 
 
 def bearer(sandbox: SandboxProcess) -> dict[str, str]:

@@ -1,0 +1,23 @@
+"""Fields whose value depends on who asks, or follows from others."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from services.sandbox.meta.node import Node
+from services.sandbox.meta.tokens import Token, Tokens
+
+Compute = Callable[[Tokens, Token, Node], Any]
+
+
+def _page_token(tokens: Tokens, token: Token, page: Node) -> str | None:
+    """Whoever manages the page gets its token (O)."""
+    given = tokens.page_token(token, page)
+    return given.secret if given else None
+
+
+COMPUTED: Mapping[tuple[str, str], Compute] = {
+    ("page", "access_token"): _page_token,
+    # The account's own id; `id` would be the app-scoped one (O, instagram-api-with-instagram-login), the same here.
+    ("instagram", "user_id"): lambda tokens, token, node: node.id,
+    ("instagram", "account_type"): lambda tokens, token, node: "BUSINESS",
+}
