@@ -17,6 +17,7 @@ Quirks: errors are told apart by `error.code`, hardly by HTTP status; a batch it
 import httpx
 
 from libs.platforms.base import Platform
+from libs.platforms.meta.assets import MetaAssets
 from libs.platforms.meta.batching import MetaBatching
 from libs.platforms.meta.client import GraphClient
 from libs.platforms.meta.settings import MetaSettings
@@ -35,6 +36,7 @@ def build_platform(http: httpx.AsyncClient | None, settings: MetaSettings) -> Pl
         account_types=ACCOUNT_TYPES,
         batching=MetaBatching(client),
         tokens=MetaTokens(client),
+        assets=MetaAssets(client),
         webhooks=MetaWebhooks(),
         webhook_drill=MetaDrill(),
     )
