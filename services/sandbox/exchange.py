@@ -11,6 +11,8 @@ from services.sandbox.deliveries import Deliveries
 from services.sandbox.faults import FaultBook
 
 Query = dict[str, list[str]]
+JOB_SECONDS = 1
+"""Of the sandbox's clock: how long a report takes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 from services.sandbox.calls import CallLog
 from services.sandbox.clock import Clock, rfc3339
 from services.sandbox.deliveries import Deliveries
-from services.sandbox.exchange import Platform, Surroundings
+from services.sandbox.exchange import JOB_SECONDS, Platform, Surroundings
 from services.sandbox.faults import CONTRACT_KINDS, FaultBook, FaultRefused, refuse_unknown
 from services.sandbox.meta.platform import MetaPlatform
 from services.sandbox.outbound import Outbound
@@ -14,7 +14,6 @@ from services.sandbox.refusals import Refusals
 from services.sandbox.settings import Size
 
 CONTRACT = 1
-JOB_SECONDS = 1
 
 
 class State:
