@@ -21,6 +21,7 @@ from libs.postgres.migrations import migrate_up
 
 ROOT = Path(__file__).parents[2]
 SANDBOX = "sandbox"
+SANDBOX_PROXY = "sandbox_proxy"
 DRAIN_PATIENCE_SECONDS = 45.0
 """A little more than a service takes at most: its budget, the relay's and the closing of its pools."""
 
@@ -115,14 +116,14 @@ async def _start_sandbox(stack: Stack, report: Callable[[str], None]) -> dict[st
     url = os.environ.get("SANDBOX_URL")
     if not url:
         if not stack.processes.running(SANDBOX):
-            port = stack.ports.get(SANDBOX)
-            command = [sys.executable, "-m", "services.sandbox", "--port", str(port)]
+            port, proxy_port = stack.ports.get(SANDBOX), stack.ports.get(SANDBOX_PROXY)
+            command = [sys.executable, "-m", "services.sandbox", "--port", str(port), "--proxy-port", str(proxy_port)]
             stack.processes.start(SANDBOX, command, port=port, folder=ROOT)
         url = f"http://127.0.0.1:{stack.ports.known(SANDBOX)}"
         await _await_ready(stack, SANDBOX, f"{url}/_sandbox/world")
-        report(f"sandbox: {url}")
     async with httpx.AsyncClient(trust_env=False) as client:
         world = (await client.get(f"{url}/_sandbox/world")).json()
+    report(f"sandbox: {url}; as HTTPS_PROXY: {world['proxy']}, with the authority {world['ca_file']}")
     return {app["id"]: app["secret"] for app in world["platforms"]["meta"]["apps"]}
 
 

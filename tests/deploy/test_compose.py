@@ -87,7 +87,9 @@ def test_addresses_inside_compose_name_its_own_servers_and_ports() -> None:
     }
     for name, host in hosts.items():
         assert everywhere[f"META_{name}_URL"] == f"http://sandbox:{sandbox_port}/{host}"
-    assert f"--port {sandbox_port}" in SERVICES["sandbox"]["command"]
+    command = SERVICES["sandbox"]["command"]
+    assert f"--port {sandbox_port}" in command
+    assert all(f"-port {port.rpartition(':')[2]}" in command for port in SERVICES["sandbox"]["ports"])
 
 
 def test_versions_are_those_of_the_embedded_stack() -> None:
