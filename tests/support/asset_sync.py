@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import httpx
 
 from libs.events.ingest_identities import ApiKey, Organization
-from libs.platforms.base import Credential, Platform, TokenFacts
+from libs.platforms.base import Credential, Platform, TokenFacts, Tokens
 from libs.platforms.meta.webhooks import ACCOUNT_TYPES as META_ACCOUNTS
 from libs.postgres import Connection, Database
 from libs.runtime.auth import Authenticator
@@ -113,7 +113,8 @@ async def world(dsns: ServiceDatabase, folder: Path) -> AsyncIterator[World]:
         stack.push_async_callback(worker.close)
         api = await Database.connect(dsns.api_dsn, role="api", application_name="test")
         stack.push_async_callback(api.close)
-        platforms = {PlatformName.META: Platform(PlatformName.META, "v0", META_ACCOUNTS, tokens=tokens)}
+        asked = cast(Tokens, tokens)  # the service only ever asks what a token is
+        platforms = {PlatformName.META: Platform(PlatformName.META, "v0", META_ACCOUNTS, tokens=asked)}
         deps = ApiDeps(api, worker, platforms, ring, 5.0, timedelta(days=7))
         authenticator = Authenticator(worker, cache_seconds=0)
         app = create_app("asset_sync", routers=build_routers(deps), health=Health(), authenticator=authenticator)

@@ -9,6 +9,19 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import httpx
 
 ANSWERS: Final = Path(__file__).parents[1] / "libs" / "platforms" / "meta" / "answers"
+DESCRIBED_TOKEN: Final[Mapping[str, Any]] = {
+    "app_id": "4711",
+    "type": "USER",
+    "application": "Platformbus",
+    "data_access_expires_at": 1771243511,
+    "expires_at": 1768651511,
+    "is_valid": True,
+    "issued_at": 1763467511,
+    "scopes": ["ads_read", "pages_show_list"],
+    "granular_scopes": [{"scope": "ads_read"}, {"scope": "pages_show_list", "target_ids": ["153125381133"]}],
+    "user_id": "9",
+}
+"""What `debug_token` says of a person's token: fields of its reference, values ours."""
 Listings = Mapping[str, Sequence[Any]]
 Change = Callable[[str, Any], Any]
 
