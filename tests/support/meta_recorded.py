@@ -28,6 +28,11 @@ def recorded() -> list[Recorded]:
     return [_read(path) for path in sorted(FOLDER.glob("*.json"))]
 
 
+def recorded_of_nobody() -> list[Recorded]:
+    """Give the deliveries about what nobody connects: people, permissions, the app itself."""
+    return [_read(path) for path in sorted((FOLDER / "unowned").glob("*.json"))]
+
+
 def bodies() -> list[bytes]:
     """Give the body of every recorded delivery."""
     return [delivery.body for delivery in recorded()]

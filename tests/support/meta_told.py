@@ -166,6 +166,49 @@ def threads(draw: _Draw) -> Told:
     return Told("threads", (target, field, about), envelope)
 
 
+@st.composite
+def group_comments(draw: _Draw) -> Told:
+    account, comment = draw(_ACCOUNTS), draw(_IDS)
+    item = {"recipient": {"id": account}, "from": {"id": draw(_IDS)}, "group_id": draw(_IDS), "comment_id": comment}
+    item |= {"message": draw(_TEXTS), "created_time": draw(_SECONDS)}
+    return Told("group_feed", (account, comment), _in_messaging("page", account, item))
+
+
+@st.composite
+def permissions(draw: _Draw) -> Told:
+    person, field = draw(_ACCOUNTS), draw(st.sampled_from(["email", "connected"]))
+    verb, targets = draw(st.sampled_from(["granted", "revoked"])), draw(st.none() | st.lists(_IDS, max_size=2))
+    value = {"verb": verb} | ({} if targets is None else {"target_ids": targets})
+    identity = (person, field, verb, None if targets is None else tuple(targets))
+    return Told("permissions", identity, _in_changes("permissions", person, field, value), time_is_part=True)
+
+
+@st.composite
+def plugin_comments(draw: _Draw) -> Told:
+    app, comment = draw(_ACCOUNTS), draw(_IDS)
+    field = draw(st.sampled_from(["plugin_comment", "plugin_comment_reply"]))
+    value = {"id": comment, "message": draw(_TEXTS)}
+    return Told("plugin_comment", (app, field, comment), _in_changes("application", app, field, value))
+
+
+@st.composite
+def whatsapp_calls(draw: _Draw) -> Told:
+    account, call, event = draw(_ACCOUNTS), draw(_IDS), draw(st.sampled_from(["connect", "terminate"]))
+    thing = {"id": call, "event": event, "to": draw(_IDS), "timestamp": "1763700000"}
+    value = {"messaging_product": "whatsapp", "calls": [thing]}
+    return Told("calls", (call, event), _in_changes("whatsapp_business_account", account, "calls", value))
+
+
+@st.composite
+def whatsapp_preferences(draw: _Draw) -> Told:
+    account, person, said = draw(_ACCOUNTS), draw(_IDS), draw(st.sampled_from(["stop", "resume"]))
+    at = draw(_SECONDS)
+    thing = {"wa_id": person, "category": "marketing_messages", "value": said, "timestamp": at, "detail": draw(_TEXTS)}
+    value = {"messaging_product": "whatsapp", "user_preferences": [thing]}
+    envelope = _in_changes("whatsapp_business_account", account, "user_preferences", value)
+    return Told("preferences", (account, person, said, at), envelope)
+
+
 KINDS: tuple[Callable[[], st.SearchStrategy[Told]], ...] = (
     page_feed,
     page_leadgen,
@@ -179,6 +222,11 @@ KINDS: tuple[Callable[[], st.SearchStrategy[Told]], ...] = (
     whatsapp_messages,
     whatsapp_statuses,
     threads,
+    group_comments,
+    permissions,
+    plugin_comments,
+    whatsapp_calls,
+    whatsapp_preferences,
 )
 
 TOLD = st.one_of([kind() for kind in KINDS])

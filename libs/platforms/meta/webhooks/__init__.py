@@ -1,10 +1,11 @@
 """Meta's webhooks: signature and handshake (`signature.py`), JSON (`payload.py`), shapes (`shapes.py`), what they mean
-for us (`pages.py`, `messaging.py`, `whatsapp.py`) and which and when (`keys.py`).
+for us (`pages.py`, `messaging.py`, `whatsapp.py`, for the rest `words.py`) and which and when (`keys.py`).
 
 Pages read, as stored copies, in 2026-11: "Webhooks: getting started" with its pages for Pages, lead ads, Instagram and
-ad accounts, "Instagram Platform webhook notification examples", "Ads webhooks" (overview, effective status, with-issues
-and in-process ad objects, creative fatigue), "Threads webhooks", "Messenger Platform webhooks", "WhatsApp Cloud API
-webhooks" with groups. At least once, in no promised order, up to 1000 updates a delivery, without an id of its own.
+ad accounts, "Webhooks reference" (topics and fields), "Instagram Platform webhook notification examples", "Ads
+webhooks" (overview, effective status, with-issues and in-process ad objects, creative fatigue), "Threads webhooks",
+"Messenger Platform webhooks", "WhatsApp Cloud API webhooks" with groups. At least once, in no promised order, up to
+1000 updates a delivery, without an id of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,10 +26,13 @@ ACCOUNT_TYPES: Final[Mapping[str, AccountType]] = MappingProxyType(
         "ad_account": AccountType(rf"act_{_DIGITS}", "ad_account:act_4711"),
         "whatsapp": AccountType(_DIGITS, "whatsapp:102290129340398"),
         "threads": AccountType(_DIGITS, "threads:78901"),
+        "business": AccountType(_DIGITS, "business:104000000000001"),
+        "pixel": AccountType(_DIGITS, "pixel:105000000000001"),
+        "catalog": AccountType(_DIGITS, "catalog:106000000000001"),
     }
 )
-"""`ad_account` is written as the API's paths take it, though webhooks leave `act_` out; `whatsapp` is the WhatsApp
-Business Account, not a phone number."""
+"""The eight types of assets. `ad_account` is written as the API's paths take it, though webhooks leave `act_` out;
+`whatsapp` is the WhatsApp Business Account, not a phone number."""
 
 
 class MetaWebhooks:

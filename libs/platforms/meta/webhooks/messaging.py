@@ -22,8 +22,16 @@ _KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "take_thread_control": ("messaging_handovers", "message.handover"),
     "request_thread_control": ("messaging_handovers", "message.handover"),
     "app_roles": ("messaging_handovers", "message.handover"),
+    "messaging_feedback": ("messaging_feedback", "message.feedback"),
+    "response_feedback": ("response_feedback", "message.feedback"),
+    "messaging_customer_information": ("messaging_customer_information", "contact.changed"),
+    "call_permission_reply": ("call_permission_reply", "call.permission"),
+    "game_play": ("messaging_game_plays", "message.game_play"),
+    "policy_enforcement": ("messaging_policy_enforcement", "account.updated"),
+    "policy-enforcement": ("messaging_policy_enforcement", "account.updated"),
 }
 """The key that says what an item is, the field that one subscribes to, and our word."""
+GROUP_FEED: Final = "group_feed"
 
 
 def kind_of(item: Mapping[str, Any]) -> str | None:
@@ -38,6 +46,8 @@ def is_messaging(value: Any) -> bool:
 
 def field_of(item: Mapping[str, Any]) -> str:
     """Give the field that one subscribes to for such an item."""
+    if "group_id" in item and "comment_id" in item:
+        return GROUP_FEED  # its `message` is the comment's text
     kind = kind_of(item)
     if kind is None:
         return "messaging"

@@ -1,4 +1,4 @@
-"""What changes of pages, Instagram accounts and ad accounts mean.
+"""What changes of pages, Instagram accounts, ad accounts and people's permissions mean.
 
 Fields of `feed`: "Webhooks reference, page", read 2026-11. Which of them tell two changes apart is not documented, our
 choice is decision 0019.
@@ -64,20 +64,29 @@ def _person(told: Told) -> object:
 
 
 def lead(told: Told) -> Meaning:
-    """Read `leadgen`: a form was sent. Source: "Webhooks for leadgen", read 2026-11."""
+    """Read `leadgen`: a form was sent. Source: "Webhooks for leadgen", read 2026-11; `leadgen_fat`: SDK only."""
     lead_id = first(told.fields, "leadgen_id")
     parts = [lead_id] if lead_id is not None else [told.account_id, told.digest]
-    return Meaning("lead.created", natural_key("page", "leadgen", *parts), moment(told.fields.get("created_time")))
+    return Meaning("lead.created", natural_key("page", told.field, *parts), moment(told.fields.get("created_time")))
 
 
-def instagram_comment(told: Told) -> Meaning:
-    """Read `comments` and `live_comments`; the comment's id stands under either of two names.
+def comment(told: Told) -> Meaning:
+    """Read comments of Instagram and of a website's plugin; the id stands under either of two names.
 
     Of media that two accounts made together each may hear of the same comment.
     """
     comment_id = first(told.fields, "id", "comment_id") or told.digest
     key = natural_key(told.object, told.field, told.account_id, comment_id)
     return Meaning("comment.created", key, moment(first(told.fields, "timestamp", "created_time")))
+
+
+def group_comment(told: Told) -> Meaning:
+    """Read `group_feed`: a comment in a page's group, delivered among its messages.
+
+    Source: "Messenger Platform webhooks, group_feed", read 2026-11.
+    """
+    key = natural_key(told.object, "group_feed", told.account_id, told.fields.get("comment_id") or told.digest)
+    return Meaning("comment.created", key, moment(first(told.fields, "created_time", "timestamp")))
 
 
 def instagram_mention(told: Told) -> Meaning:
@@ -115,6 +124,21 @@ def ad_object(told: Told) -> Meaning:
     level = first(told.fields, "level", "object_type")
     parts = (told.account_id, thing, level, told.digest, told.entry_time)
     return Meaning(word, natural_key(told.object, told.field, *parts), None)
+
+
+_PERMISSION_WORDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("granted", "grant", "added", "connected"), "permission.granted"),
+    **dict.fromkeys(("revoked", "revoke", "removed", "disconnected"), "permission.revoked"),
+}
+
+
+def permission(told: Told) -> Meaning:
+    """Read any field of `permissions`, which is the permission's name; verbs as in its reference, read 2026-11.
+
+    The same can be granted and revoked again and again, so the time of sending counts.
+    """
+    word = _PERMISSION_WORDS.get(str(told.fields.get("verb")), "permission.changed")
+    return anything(told, word)
 
 
 def anything(told: Told, change_type: str = "other") -> Meaning:

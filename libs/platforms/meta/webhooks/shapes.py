@@ -10,30 +10,36 @@ from libs.platforms.base import Change, UnknownShape
 from libs.platforms.meta.webhooks import messaging, pages, whatsapp
 from libs.platforms.meta.webhooks.keys import Meaning, Told, inside, moment, natural_key
 from libs.platforms.meta.webhooks.payload import checked
+from libs.platforms.meta.webhooks.words import WORDS_OF_OBJECTS, word_of
 
 MAX_CHANGES: Final = 5000
 """Of one delivery. Meta documents up to 1000 updates; a WhatsApp change can carry several things."""
 _WORD: Final = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_ACCOUNT_TYPES: Final[Mapping[str, str]] = {"whatsapp_business_account": "whatsapp"}
+_ACCOUNT_TYPES: Final[Mapping[str, str]] = {
+    "whatsapp_business_account": "whatsapp",
+    "product_catalog": "catalog",
+}
 _READERS: Final[Mapping[tuple[str, str], Callable[[Told], Meaning]]] = {
     ("page", "feed"): pages.feed,
     ("page", "mention"): pages.feed,
     ("page", "ratings"): pages.feed,
     ("page", "leadgen"): pages.lead,
-    ("page", "videos"): pages.as_word("video.status"),
-    ("page", "live_videos"): pages.as_word("live_video.status"),
-    ("page", "conversations"): pages.as_word("conversation.updated"),
-    ("instagram", "comments"): pages.instagram_comment,
-    ("instagram", "live_comments"): pages.instagram_comment,
+    ("page", "leadgen_fat"): pages.lead,
+    ("page", "group_feed"): pages.group_comment,
+    ("instagram", "comments"): pages.comment,
+    ("instagram", "live_comments"): pages.comment,
     ("instagram", "mentions"): pages.instagram_mention,
     ("instagram", "story_insights"): pages.story_insights,
+    ("application", "plugin_comment"): pages.comment,
+    ("application", "plugin_comment_reply"): pages.comment,
 }
 _READERS_OF_OBJECTS: Final[Mapping[str, Callable[[Told], Meaning]]] = {
     "ad_account": pages.ad_object,
     "whatsapp_business_account": whatsapp.change,
-    "permissions": pages.as_word("permission.changed"),
+    "permissions": pages.permission,
 }
+_LEADS: Final = ("leadgen", "leadgen_fat", "leadgen_update")
 _THREADS_WORDS: Final[Mapping[str, str]] = {
     "replies": "comment.created",
     "mentions": "mention.created",
@@ -82,8 +88,10 @@ def _of_entry(watched: str, entry: dict[str, Any], place: str) -> Iterator[Chang
             known = True
             for number, item in enumerate(_as_list(entry[channel], f"{place}/{channel}")):
                 where = f"{place}/{channel}/{number}"
-                field = channel if channel == "standby" else messaging.field_of(_as_object(item, where))
-                yield _made(watched, field, entry, _as_object(item, where), where, messaging.message)
+                fields = _as_object(item, where)
+                field = channel if channel == "standby" else messaging.field_of(fields)
+                reader = pages.group_comment if field == messaging.GROUP_FEED else messaging.message
+                yield _made(watched, field, entry, fields, where, reader)
     if "changes" not in entry and "field" in entry:
         known = True
         yield from _of_change(watched, entry, entry, place)
@@ -91,7 +99,9 @@ def _of_entry(watched: str, entry: dict[str, Any], place: str) -> Iterator[Chang
         known = True
         for number, name in enumerate(_as_list(entry["changed_fields"], f"{place}/changed_fields")):
             where = f"{place}/changed_fields/{number}"
-            yield _made(watched, _word(name, where), entry, None, where, pages.anything)
+            yield _made(
+                watched, _word(name, where), entry, None, where, pages.as_word(WORDS_OF_OBJECTS.get(watched, "other"))
+            )
     if not known:
         raise UnknownShape(f"{place} has none of changes, messaging, standby, field and changed_fields")
 
@@ -103,7 +113,9 @@ def _of_change(watched: str, entry: dict[str, Any], change: dict[str, Any], plac
     if watched in ("page", "instagram") and messaging.is_messaging(value):
         yield _made(watched, field, entry, value, where, messaging.message)
         return
-    reader = _READERS.get((watched, field)) or _READERS_OF_OBJECTS.get(watched) or pages.anything
+    reader = (
+        _READERS.get((watched, field)) or _READERS_OF_OBJECTS.get(watched) or pages.as_word(word_of(watched, field))
+    )
     for part in whatsapp.parts_of(value, where) if watched == "whatsapp_business_account" else (value,):
         yield _made(watched, field, entry, part, where, reader)
 
@@ -155,7 +167,7 @@ def _made(
 
 def _account(watched: str, field: str, entry: dict[str, Any], value: Any, place: str) -> str:
     """Whose it is: the entry's id, but a lead names its page itself (in the documents' sample the entry's id is 0)."""
-    page = inside(value, "page_id") if (watched, field) == ("page", "leadgen") else None
+    page = inside(value, "page_id") if watched == "page" and field in _LEADS else None
     account = _id(page or entry.get("id"), place)
     return f"act_{account.removeprefix('act_')}" if watched == "ad_account" else account
 

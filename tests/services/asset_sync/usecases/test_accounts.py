@@ -123,7 +123,7 @@ async def test_an_operator_reaches_only_the_organization_that_is_named(w: World,
 @pytest.mark.parametrize(
     ("account", "where", "how"),
     [
-        ({"type": "tiktok", "id": "1"}, "/accounts/1/type", "ad_account, instagram, page, threads, whatsapp"),
+        ({"type": "tiktok", "id": "1"}, "/accounts/1/type", "ad_account, business, catalog, instagram, page"),
         ({"type": "ad_account", "id": "4711"}, "/accounts/1/id", "ad_account:act_4711"),
         ({"type": "page", "id": "act_1"}, "/accounts/1/id", "page:"),
         ({"type": "page", "id": "1\n"}, "/accounts/1/id", "page:"),

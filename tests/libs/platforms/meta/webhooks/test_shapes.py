@@ -9,7 +9,7 @@ from libs.platforms.meta.webhooks import MetaWebhooks
 from libs.platforms.meta.webhooks.keys import moment, natural_key
 from libs.platforms.meta.webhooks.payload import MAX_DEPTH, MAX_VALUE_BYTES
 from libs.platforms.meta.webhooks.shapes import MAX_CHANGES
-from tests.support.meta_recorded import Recorded, recorded
+from tests.support.meta_recorded import Recorded, recorded, recorded_of_nobody
 
 NO_MOMENTS: list[Any] = [0, -1, 2**62, 1e300, True, None, "", "soon", [], {}, "9" * 17, "٣"]
 
@@ -39,7 +39,7 @@ def in_words(change: Change) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("delivery", recorded(), ids=lambda delivery: delivery.name)
+@pytest.mark.parametrize("delivery", [*recorded(), *recorded_of_nobody()], ids=lambda delivery: delivery.name)
 def test_a_documented_delivery_is_split_into_what_happened(delivery: Recorded) -> None:
     assert [in_words(change) for change in split(delivery.body)] == delivery.changes
 
