@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
+from libs.platforms.meta.webhooks import MetaWebhooks
 from libs.platforms.meta.webhooks.signature import answer_handshake, check_signature
 
-VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors.json").read_text())
+FOLDER = Path(__file__).parent
+VECTORS: list[dict[str, Any]] = json.loads((FOLDER / "vectors.json").read_text())
+"""Made with Node's crypto alone, see make_vectors.mjs."""
+OF_META: list[dict[str, Any]] = json.loads((FOLDER / "vectors_of_meta.json").read_text())["vectors"]
+"""Signed and judged by Meta's own code; the file says which and how."""
 DOCUMENTED = {
     b'{"object":"page","entry":[]}': "525647799b07d87469d0ffe368a0b5bcdba9bbee0a2d4611e98fcb1ec3db947c",
     b'{"object":"page","entry":[{"id":"1","time":1,"changes":[{"field":"feed","value":'
@@ -26,6 +31,28 @@ def test_what_another_languages_crypto_signed_is_valid_under_its_secret_alone(ve
     for secret in sorted({other["secret"] for other in VECTORS}):
         expected = "valid" if secret == vector["secret"] else "wrong"
         assert check_signature(given, body, [secret.encode()]) == (expected, vector["header"])
+
+
+@pytest.mark.parametrize("vector", OF_META, ids=range(len(OF_META)))
+def test_what_metas_own_code_signed_is_valid_as_it_came_and_not_otherwise(vector: dict[str, Any]) -> None:
+    body, given, secret = base64.b64decode(vector["body"]), header(vector["header"]), vector["secret"].encode()
+    assert check_signature(given, body, [secret]) == ("valid", vector["header"])
+    assert check_signature(given, body, [b"another", secret])[0] == "valid"
+    for changed in (body + b"\n", body[:-1] or b"{}", body.replace(b"\\/", b"/") + b" "):
+        assert check_signature(given, changed, [secret])[0] == "wrong"
+    others = {other["secret"].encode() for other in OF_META} - {secret}
+    assert check_signature(given, body, sorted(others))[0] == "wrong"
+
+
+def test_bodies_that_meta_signed_are_split_as_they_came() -> None:
+    bodies = [base64.b64decode(vector["body"]) for vector in OF_META]
+    told = [body for body in bodies if b"entry" in body or b"values" in body]
+    changes = [change for body in told for change in MetaWebhooks().split(body)]
+    assert len(changes) > len(told) // 2
+    assert any(b"\\/" in body for body in told)
+    assert any(b"\\u" in body for body in told)
+    texts = [json.dumps(change.value, ensure_ascii=False) for change in changes]
+    assert any("äöå 😀 https://example.com/" in text for text in texts)
 
 
 def test_the_platform_notes_vectors_are_among_them() -> None:
