@@ -16,6 +16,7 @@ from tests.support.fixtures import (
     webhook_receiver_database,
 )
 from tests.support.sandbox import sandbox, sandbox_process
+from tests.support.webhook_sink import sink
 
 __all__ = [
     "asset_sync_database",
@@ -29,6 +30,7 @@ __all__ = [
     "sandbox_process",
     "say",
     "servers",
+    "sink",
     "topics",
     "valkey_url",
     "webhook_receiver_database",

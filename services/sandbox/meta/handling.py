@@ -27,6 +27,7 @@ from services.sandbox.meta.quota import Bucket, Quotas, refusal
 from services.sandbox.meta.reading import Reader
 from services.sandbox.meta.tokens import Token, Tokens
 from services.sandbox.meta.versions import CURRENT, RETIRED_FOR_MARKETING, is_marketing, serving_version
+from services.sandbox.meta.webhooks.hub import Webhooks
 from services.sandbox.meta.world import Node, World
 
 MAX_IDS = 50  # T: "(#100) Too many IDs. Maximum: 50."
@@ -75,6 +76,7 @@ class Handler:
         self.tokens = tokens
         self.quotas = quotas
         self.budgets = Budgets(world, around.clock)
+        self.webhooks = Webhooks(around, world, tokens)
 
     def prepare(self, request: Request, row: CallRow) -> Prepared:
         """Find out what is asked, by whom, and whether a fault hits it."""
@@ -170,7 +172,9 @@ class Handler:
 
         as_of = faulting.as_of(call.fault, now)
         reading = Reader(self.world, self.tokens, token, host, root, now, expand, as_of) if token else None
-        context = Context(self.around, self.world, self.tokens, self.quotas, call.request, token, reading, root)
+        context = Context(
+            self.around, self.world, self.tokens, self.quotas, call.request, token, reading, root, self.webhooks
+        )
         return context
 
     def _run_for(self, context: Context, node_id: str, edge: str) -> object:

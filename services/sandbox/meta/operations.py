@@ -16,6 +16,7 @@ from services.sandbox.meta.world import Node, World
 if TYPE_CHECKING:
     from services.sandbox.meta.quota import Quotas
     from services.sandbox.meta.reading import Reader
+    from services.sandbox.meta.webhooks.hub import Webhooks
 
 GRAPH = "graph.facebook.com"
 GRAPH_INSTAGRAM = "graph.instagram.com"
@@ -61,6 +62,7 @@ class Context:
     reading: "Reader | None"
     root: str
     """Absolute address including the version, for links inside answers."""
+    webhooks: "Webhooks"
     node: Node | None = None
     """The object that the path names, which the token may see."""
     edge: str = ""

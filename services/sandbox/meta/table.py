@@ -1,7 +1,17 @@
 """Every operation of Meta that the sandbox covers, written out: adding an area is a line here."""
 
-from services.sandbox.meta import engagement, linked, oauth, objects, pictures, token_calls
+from services.sandbox.meta import (
+    engagement,
+    lead_tests,
+    linked,
+    oauth,
+    objects,
+    pictures,
+    token_calls,
+    whatsapp_messages,
+)
 from services.sandbox.meta.operations import Table
+from services.sandbox.meta.webhooks import calls as webhook_calls
 
 TABLE = Table(
     (
@@ -11,5 +21,8 @@ TABLE = Table(
         *linked.OPERATIONS,
         *token_calls.OPERATIONS,
         *oauth.OPERATIONS,
+        *webhook_calls.OPERATIONS,
+        *lead_tests.OPERATIONS,
+        *whatsapp_messages.OPERATIONS,
     )
 )
