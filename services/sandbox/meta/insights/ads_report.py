@@ -1,0 +1,210 @@
+"""Reports of ads insights: rows by object, slice of days and part of the audience, made as far as somebody reads.
+
+Objects that were not delivered in a slice have no row (T); rows come object by object in the order of the account's
+lists, each with its slices in turn (M). Levels and what they contain O (marketing-api/insights#levels).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from services.sandbox.meta.errors import GraphError
+from services.sandbox.meta.insights.ads_fields import RowContext, render, sort_key, value_of
+from services.sandbox.meta.insights.ads_query import AdsQuery
+from services.sandbox.meta.insights.combinations import HOURLY
+from services.sandbox.meta.insights.days import Period, months_before
+from services.sandbox.meta.insights.filters import Filter, chosen, passes
+from services.sandbox.meta.insights.names import LEVELS, known
+from services.sandbox.meta.statistics import Row, added, rows, split
+from services.sandbox.meta.world import Node, World
+
+LEVEL_OF: Mapping[str, str] = {"ad_account": "account", "campaign": "campaign", "adset": "adset", "ad": "ad"}
+_EDGES = {"campaign": "campaigns", "adset": "adsets", "ad": "ads"}
+_ABOVE = {"campaign": "campaign_id", "adset": "adset_id"}
+OLD_REACH_MONTHS = 13  # O
+MAX_POINTS = 1_000_000
+MAX_POINTS_OF_A_JOB = 20_000_000
+"""Objects times days times parts that a report may count. Meta has such limits and publishes no number (O)."""
+_PARTS: Mapping[str, int] = {
+    "age": 7,
+    "gender": 3,
+    "country": 5,
+    "region": 15,
+    "dma": 7,
+    "publisher_platform": 4,
+    "platform_position": 9,
+    "impression_device": 5,
+    "device_platform": 2,
+    "frequency_value": 6,
+    **dict.fromkeys(HOURLY, 24),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a report is about: an object, in a world, asked on a day."""
+
+    world: World
+    target: Node
+    today: date
+
+
+class Report:
+    """Rows as far as they were read so far."""
+
+    def __init__(self, scope: Scope, query: AdsQuery, *, keeps_old_reach: bool = False) -> None:
+        self._scope = scope
+        self._query = query
+        old = query.since < months_before(scope.today, OLD_REACH_MONTHS)
+        self._gives_reach = keeps_old_reach or not (query.breakdowns and old)
+        self._made: list[RowContext] = []
+        self._coming = self._rows()
+        if query.sort is not None:
+            field, greatest_first = query.sort
+            self._coming = iter(sorted(self._coming, key=lambda row: sort_key(row, field), reverse=greatest_first))
+
+    def page(self, start: int, limit: int) -> tuple[list[dict[str, Any]], bool]:
+        """Rows from a place on, and whether there are more behind them."""
+        self._read(start + limit + 1)
+        found = self._made[start : start + limit]
+        return [render(row, self._query.fields) for row in found], len(self._made) > start + limit
+
+    def summary(self) -> dict[str, Any] | None:
+        """Everything that the rows count, added up (O); None where the call asks for none."""
+        query = self._query
+        if query.summary is None:
+            return None
+        whole = Period(query.since, query.until)
+        parts = list(self._split(self._sum(whole)))
+        numbers = added(part for _, part in parts) if parts else added([])
+        row = self._context(self._scope.target, whole, {}, numbers)
+        return render(row, query.summary)
+
+    def _read(self, count: int) -> None:
+        while len(self._made) < count:
+            row = next(self._coming, None)
+            if row is None:
+                return
+            self._made.append(row)
+
+    def _rows(self) -> Iterator[RowContext]:
+        for node in self._objects():
+            for period in self._query.periods:
+                for values, numbers in self._split(self._numbers(node, period)):
+                    row = self._context(node, period, values, numbers)
+                    if self._shows(row):
+                        yield row
+
+    def _objects(self) -> Iterator[Node]:
+        """What the report has rows for."""
+        target, level = self._scope.target, self._query.level
+        if level == LEVEL_OF[target.kind]:
+            # Asked for by its id, a deleted object has its numbers too (O).
+            rules = [rule for rule in self._query.filters if rule.level == level]
+            if all(passes(target, rule) for rule in rules) and self._passes_above(target):
+                yield target
+            return
+        for node in self._scope.world.listed(target, _EDGES[level]):
+            if chosen(node, level, self._query.filters) and self._passes_above(node):
+                yield node
+
+    def _passes_above(self, node: Node) -> bool:
+        """Whether the objects above one that is listed pass the rules about them."""
+        for level in self._levels_above(node):
+            rules = [rule for rule in self._query.filters if rule.level == level]
+            if not all(passes(self._above(node, level), rule) for rule in rules):
+                return False
+        return True
+
+    def _levels_above(self, node: Node) -> Sequence[str]:
+        return LEVELS[: LEVELS.index(LEVEL_OF[node.kind])]
+
+    def _above(self, node: Node, level: str) -> Node:
+        nodes = self._scope.world.nodes
+        return nodes[node.account] if level == "account" else nodes[str(node.values[_ABOVE[level]])]
+
+    def _numbers(self, node: Node, period: Period) -> Row:
+        """Of an object, or of those parts of it that rules about lower levels let through."""
+        world = self._scope.world
+        deepest = self._deepest_rule()
+        if deepest is None or LEVELS.index(deepest) <= LEVELS.index(LEVEL_OF[node.kind]):
+            return added(self._days(node, period), node.id)
+        parts = [
+            part
+            for part in world.listed(node, _EDGES[deepest])
+            if chosen(part, deepest, self._query.filters) and self._passes_above(part)
+        ]
+        return added((row for part in parts for row in self._days(part, period)), node.id)
+
+    def _days(self, node: Node, period: Period) -> list[Row]:
+        """Days that were over when the report was asked for: a job shows no later ones."""
+        until = min(period.until, self._scope.today - timedelta(days=1))
+        return rows(self._scope.world, node, period.since, until)
+
+    def _sum(self, period: Period) -> Row:
+        """Of all objects with rows. Without rules it is what the target has, deleted objects included (O)."""
+        if not any(rule.level for rule in self._query.filters):
+            return self._numbers(self._scope.target, period)
+        return added((self._numbers(node, period) for node in self._objects()), self._scope.target.id)
+
+    def _deepest_rule(self) -> str | None:
+        ruled = [rule.level for rule in self._query.filters if rule.level]
+        return max(ruled, key=LEVELS.index, default=None)
+
+    def _split(self, numbers: Row) -> Iterator[tuple[Mapping[str, str], Row]]:
+        """Parts that the rules about breakdowns let through; nothing for what was not delivered."""
+        if not numbers.impressions:
+            return
+        names = self._query.breakdowns
+        if not names:
+            yield {}, numbers
+            return
+        rules = [rule for rule in self._query.filters if rule.level is None and rule.name in names]
+        for values, part in split(numbers, *names):
+            named = dict(zip(names, values, strict=True))
+            if all(rule.passes(named[rule.name]) for rule in rules):
+                yield named, part
+
+    def _context(self, node: Node, period: Period, values: Mapping[str, str], numbers: Row) -> RowContext:
+        level = LEVEL_OF[node.kind]
+        objects = {above: self._above(node, above) for above in self._levels_above(node)}
+        return RowContext(
+            numbers=numbers,
+            gives_reach=self._gives_reach,
+            objects={**objects, level: node},
+            level=level,
+            date_start=period.since,
+            date_stop=period.until,
+            split=values,
+            windows=self._query.windows,
+            action_breakdowns=self._query.action_breakdowns,
+            action_types=_action_types(self._query.filters),
+        )
+
+    def _shows(self, row: RowContext) -> bool:
+        """Whether a row passes the rules about numbers."""
+        rules = (rule for rule in self._query.filters if rule.level is None and rule.name in known("fields"))
+        return all(rule.passes(value_of(row, rule.name)) for rule in rules)
+
+
+def _action_types(filters: Sequence[Filter]) -> Callable[[str], bool]:
+    rules = [rule for rule in filters if rule.name == "action_type"]
+    return lambda kind: all(rule.passes(kind) for rule in rules)
+
+
+def points(scope: Scope, query: AdsQuery) -> int:
+    """How much a report has to count at most."""
+    level = query.level
+    at_own_level = level == LEVEL_OF[scope.target.kind]
+    objects = 1 if at_own_level else len(scope.world.listed(scope.target, _EDGES[level]))
+    parts = 1
+    for name in query.breakdowns:
+        parts *= _PARTS[name]
+    return objects * sum(len(period) for period in query.periods) * parts
+
+
+def too_much_data() -> GraphError:
+    """100/1487534 (O, insights/best-practices); type `CodeException` O, status and text M."""
+    text = "Please reduce the amount of data you're asking for, then retry your request"
+    return GraphError(400, 100, f"(#100) {text}", type="CodeException", subcode=1487534)

@@ -1,0 +1,44 @@
+"""What reports a world has at hand: those that somebody is reading page by page, and those that were ordered."""
+
+from collections import OrderedDict
+from weakref import WeakKeyDictionary
+
+from services.sandbox.meta.insights.ads_query import AdsQuery
+from services.sandbox.meta.insights.ads_report import Report, Scope
+from services.sandbox.meta.insights.runs import Runs
+from services.sandbox.meta.world import Node, World
+
+MAX_OPEN = 16
+"""Reports whose rows are kept for the next page."""
+
+
+class Desk:
+    """Reports of one world."""
+
+    def __init__(self, world: World) -> None:
+        self.runs = Runs()
+        self._open: OrderedDict[tuple[object, ...], Report] = OrderedDict()
+        world.on_write(self._forget)
+
+    def report(self, scope: Scope, query: AdsQuery, *, keeps_old_reach: bool = False) -> Report:
+        """The report as far as it was read before, unless something was written since."""
+        key = (scope.target.id, scope.today, query, keeps_old_reach)
+        found = self._open.pop(key, None) or Report(scope, query, keeps_old_reach=keeps_old_reach)
+        self._open[key] = found
+        if len(self._open) > MAX_OPEN:
+            self._open.popitem(last=False)
+        return found
+
+    def _forget(self, write: str, node: Node) -> None:
+        self._open.clear()
+
+
+_DESKS: WeakKeyDictionary[World, Desk] = WeakKeyDictionary()
+"""By world: a reset makes another one, and the desk goes with the old."""
+
+
+def desk_of(world: World) -> Desk:
+    found = _DESKS.get(world)
+    if found is None:
+        found = _DESKS[world] = Desk(world)
+    return found
