@@ -70,7 +70,10 @@ _KINDS = (
     Kind("application", "Application", ("id", "name", "category", "link"), (), "app"),
     Kind(
         "page", "Page", ("id", "name"), PAGE_SCOPES, "pages",
-        {**_POSTS, "leadgen_forms": "leadgen_form", "instagram_accounts": "instagram"},
+        {
+            **_POSTS, "leadgen_forms": "leadgen_form", "instagram_accounts": "instagram", "photos": "photo",
+            "videos": "video", "video_reels": "video",
+        },
     ),
     Kind(
         "post", "PagePost", ("id", "message", "created_time"), ("pages_read_engagement",), "pages",
@@ -80,13 +83,20 @@ _KINDS = (
         "comment", "Comment", ("id", "message", "created_time", "from"),
         ("pages_read_engagement", "pages_read_user_content"), "pages", {"comments": "comment"},
     ),
+    Kind("photo", "Photo", ("id", "created_time", "name"), ("pages_read_engagement",), "pages"),
+    Kind("video", "Video", ("id", "description", "updated_time"), ("pages_read_engagement",), "pages"),
+    Kind("upload", "UploadSession", ("id", "file_offset"), (), "app"),
     Kind("leadgen_form", "LeadgenForm", ("id", "name", "status", "locale"), PAGE_SCOPES, "leadgen", {"leads": "lead"}),
     Kind("lead", "UserLeadGenInfo", ("id", "created_time", "field_data"), ("leads_retrieval",), "leadgen"),
     Kind(
         "instagram", "IGUser", ("id",), INSTAGRAM_READ_SCOPES, "instagram",
         {"media": "media", "stories": "media", "tags": "media", "connected_threads_user": "threads"},
     ),
-    Kind("media", "IGMedia", ("id",), INSTAGRAM_READ_SCOPES, "instagram", {"comments": "ig_comment"}),
+    Kind(
+        "media", "IGMedia", ("id",), INSTAGRAM_READ_SCOPES, "instagram",
+        {"comments": "ig_comment", "children": "media"},
+    ),
+    Kind("container", "IGContainer", ("id",), INSTAGRAM_READ_SCOPES, "instagram"),
     Kind(
         "ig_comment", "IGComment", ("id", "timestamp", "text"), INSTAGRAM_READ_SCOPES, "instagram",
         {"replies": "ig_comment"},
@@ -97,8 +107,9 @@ _KINDS = (
     ),
     Kind(
         "threads_post", "ThreadsMedia", ("id",), THREADS_SCOPES, "threads",
-        {"replies": "threads_post", "conversation": "threads_post"},
+        {"replies": "threads_post", "conversation": "threads_post", "children": "threads_post"},
     ),
+    Kind("threads_container", "ThreadsContainer", ("id",), THREADS_SCOPES, "threads"),
     Kind("pixel", "AdsPixel", ("id", "name"), (*ADS_SCOPES, "business_management"), "app"),
     Kind(
         "catalog", "ProductCatalog", ("id", "name"), CATALOG_SCOPES, "catalog",
@@ -125,6 +136,13 @@ _KINDS = (
     Kind("adset", "AdSet", ("id",), ADS_SCOPES, "ads_management", {"ads": "ad"}, marketing=True),
     Kind("ad", "Ad", ("id",), ADS_SCOPES, "ads_management", {"adcreatives": "adcreative"}, marketing=True),
     Kind("adcreative", "AdCreative", ("id",), ADS_SCOPES, "ads_management", marketing=True),
+    Kind(
+        "report_run", "AdReportRun",
+        ("id", "account_id", "time_ref", "time_completed", "async_status", "async_percent_completion", "is_running",
+         "date_start", "date_stop", "error_code", "error_message", "error_subcode", "error_user_title",
+         "error_user_msg"),
+        ADS_SCOPES, "ads_management", marketing=True,
+    ),
 )  # fmt: skip
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _KINDS}
 
