@@ -9,7 +9,7 @@ import orjson
 
 from services.sandbox.calls import CallRow
 from services.sandbox.clock import rfc3339
-from services.sandbox.exchange import Answer, Call, NotServed, Surroundings
+from services.sandbox.exchange import Answer, Call, Surroundings
 from services.sandbox.faults import Target
 from services.sandbox.meta import faulting
 from services.sandbox.meta.assets import make_cast
@@ -20,6 +20,7 @@ from services.sandbox.meta.errors import GraphError, unknown_path
 from services.sandbox.meta.first_tokens import make_tokens
 from services.sandbox.meta.handling import Handler, redact, redact_text
 from services.sandbox.meta.incoming import Incoming, header_token, read_call, wrap
+from services.sandbox.meta.insights.truth import daily_rows
 from services.sandbox.meta.operations import Request, split_version
 from services.sandbox.meta.quota import Quotas, refusal
 from services.sandbox.meta.table import TABLE
@@ -43,6 +44,7 @@ class MetaPlatform:
     def __init__(self, around: Surroundings, seed: int, size: Size) -> None:
         self._around = around
         self._world = World(seed, size, around.clock)
+        around.clock.on_move(self._settle)
         cast = make_cast(self._world)
         self._tokens = make_tokens(self._world, cast, around.clock)
         self._quotas = Quotas(around.clock)
@@ -59,7 +61,12 @@ class MetaPlatform:
     def known_fault_args(self, kind: str) -> Mapping[str, tuple[str, ...] | None] | None:
         return faulting.FAULT_ARGS.get(kind)
 
+    def _settle(self) -> None:
+        """Do what the clock has made due: before anybody looks, and at once when it is moved."""
+        self._world.agenda.settle(self._around.clock.now())
+
     def describe(self) -> dict[str, Any]:
+        self._settle()
         now = self._around.clock.now()
         nodes = self._world.nodes
         return {
@@ -85,18 +92,19 @@ class MetaPlatform:
         }
 
     def children(self, kind: str, node_id: str, child: str, *, everything: bool) -> list[dict[str, Any]] | None:
+        self._settle()
         node = self._world.nodes.get(node_id)
         edge = ACCOUNT_CHILDREN.get(kind, {}).get(child)
         if node is None or node.kind != kind or edge is None:
             return None
         return [_describe_child(found) for found in self._listed(node, edge, everything=everything)]
 
-    def metrics(
-        self, kind: str, node_id: str, since: date, until: date, by: str | None
-    ) -> list[dict[str, Any]] | None:
-        raise NotServed("no statistics are served yet, so there are no daily numbers that they could add up to")
+    def metrics(self, kind: str, node_id: str, since: date, until: date, by: str | None) -> list[dict[str, Any]] | None:
+        self._settle()
+        return daily_rows(self._world, kind, node_id, since, until, by)
 
     async def answer(self, call: Call) -> Answer:
+        self._settle()
         row = self._around.calls.begin(
             via=call.via,
             platform=self.name,

@@ -10,6 +10,7 @@ from services.sandbox.meta import (
     token_calls,
     whatsapp_messages,
 )
+from services.sandbox.meta.insights import ads, instagram, pages, threads
 from services.sandbox.meta.operations import Table
 from services.sandbox.meta.webhooks import calls as webhook_calls
 
@@ -24,5 +25,9 @@ TABLE = Table(
         *webhook_calls.OPERATIONS,
         *lead_tests.OPERATIONS,
         *whatsapp_messages.OPERATIONS,
+        *ads.OPERATIONS,
+        *pages.OPERATIONS,
+        *instagram.OPERATIONS,
+        *threads.OPERATIONS,
     )
 )
