@@ -141,7 +141,7 @@ def platform_buckets(token: Token, *, user_scope: str = "user") -> tuple[Bucket,
     if token.kind != "user":
         return (app_bucket(token.app),)
     subject = f"{token.app.id}/{token.owner[1]}"
-    user = Bucket("user", subject, USER_CALLS_PER_HOUR, HOUR, is_shown=False, refuses_as=user_scope)
+    user = Bucket("user", subject, USER_CALLS_PER_HOUR, HOUR, refuses_as=user_scope)
     return app_bucket(token.app), user
 
 
