@@ -18,6 +18,7 @@ FIRST_WORDS = ("North", "Blue", "Little", "Green", "Silver", "Old", "Bright", "Q
 SECOND_WORDS = ("Harbour", "Orchard", "Kiln", "Lantern", "Meadow", "Foundry", "Atlas", "Juniper")
 TASKS = ("ANALYZE", "ADVERTISE", "MODERATE", "CREATE_CONTENT", "MANAGE")  # O
 _LIFE_DAYS = 900
+_OLDEST_AD_DAYS = 400
 _MICROS_PER_CENT = 10_000
 
 
@@ -164,7 +165,7 @@ class _Spent:
         series = self._world.series[self._account.id]
         until = series.yesterday()
         if self._known is None or self._known[0] != until.isoformat():
-            since = until - timedelta(days=_LIFE_DAYS)
+            since = series.day_of(self._world.start - timedelta(days=_OLDEST_AD_DAYS))
             rows = statistics.rows(self._world, self._account, since, until)
             self._known = until.isoformat(), str(sum(row.spend_micros for row in rows) // _MICROS_PER_CENT)
         return self._known[1]

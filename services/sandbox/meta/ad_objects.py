@@ -14,7 +14,7 @@ from services.sandbox.meta.world import World
 OBJECTIVES = ("OUTCOME_TRAFFIC", "OUTCOME_SALES", "OUTCOME_AWARENESS", "OUTCOME_ENGAGEMENT", "OUTCOME_LEADS")
 GOALS = ("LINK_CLICKS", "REACH", "OFFSITE_CONVERSIONS", "POST_ENGAGEMENT")
 _SEASONS = ("Spring", "Summer", "Autumn", "Winter", "Launch", "Evergreen")
-_LONGEST_COUNT = 2_000
+_LONGEST_COUNT = 500
 """Of more ads than these, so many are looked at and the rest is taken to be like them."""
 _HOUR = timedelta(hours=1)
 

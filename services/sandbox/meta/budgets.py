@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from services.sandbox.clock import Clock
+from services.sandbox.meta.ad_objects import count_active_ads
 from services.sandbox.meta.catalog import KINDS
 from services.sandbox.meta.operations import Operation
 from services.sandbox.meta.quota import DAY, HOUR, MINUTE, Bucket
@@ -63,8 +64,7 @@ class Budgets:
         now = self._clock.now()
         counted_at, count = self._active_ads.get(account.id, (None, 0))
         if counted_at is None or not counted_at <= now < counted_at + _COUNT_HOLDS:
-            ads = self._world.listed(account, "ads")
-            count = sum(ad.values["effective_status"] == "ACTIVE" for ad in ads if not ad.hidden)
+            count = count_active_ads(self._world, account)
             self._active_ads[account.id] = (now, count)
         return count
 
@@ -89,7 +89,7 @@ class Budgets:
 
     def leadgen(self, token: Token, account: Node) -> tuple[Bucket, ...]:
         forms = self._world.listed(account, "leadgen_forms")
-        leads = sum(1 for form in forms for _ in self._world.listed(form, "leads"))
+        leads = sum(len(self._world.shown(form, "leads")) for form in forms)
         return (Bucket("leadgen", f"{token.app.id}/{account.id}", CALLS_PER_LEAD * max(leads, 1), DAY),)
 
     def instagram(self, token: Token, account: Node) -> tuple[Bucket, ...]:
@@ -99,7 +99,7 @@ class Budgets:
         return (_by_impressions("threads", token, account),)
 
     def whatsapp(self, token: Token, account: Node) -> tuple[Bucket, ...]:
-        has_number = any(True for _ in self._world.listed(account, "phone_numbers"))
+        has_number = len(self._world.shown(account, "phone_numbers")) > 0
         limit = WHATSAPP_CALLS_WITH_NUMBER if has_number else WHATSAPP_CALLS
         return (Bucket("whatsapp", f"{token.app.id}/{account.id}", limit, HOUR),)
 

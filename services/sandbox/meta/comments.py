@@ -5,14 +5,13 @@ Fields S (comment, ig_comment), O for replies. A page's comments are named `{pos
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from datetime import time as clock_time
 from typing import Any
 
 from services.sandbox.meta.dice import Dice, mix
 from services.sandbox.meta.families import ID_STEP, Family
 from services.sandbox.meta.node import Moment, Node, Ref
-from services.sandbox.meta.statistics import Row
 from services.sandbox.meta.world import World
 
 MOST_PER_POST = 2_000
@@ -70,14 +69,14 @@ class Comments:
 
     ids_of: CommentIds
     post_id: str
-    days: Callable[[], Sequence[Row]]
-    """The post's days that are over."""
+    days: Callable[[], Sequence[tuple[date, int]]]
+    """How many were written on which day that is over."""
 
     def count(self, *, everything: bool) -> int:
-        return min(sum(row.comments for row in self.days()), MOST_PER_POST)
+        return min(sum(many for _, many in self.days()), MOST_PER_POST)
 
     def ids(self, start: int, *, everything: bool) -> Iterator[str]:
-        for number in range(self.count(everything=everything) - 1 - start, -1, -1):
+        for number in reversed(range(self.count(everything=everything) - start)):
             yield self.ids_of.node_id(self.post_id, number)
 
     def position(self, node_id: str, *, everything: bool) -> int | None:
@@ -89,11 +88,11 @@ class Comments:
         """The comment of that number; None if it is not written yet."""
         post = self.ids_of.world.nodes[self.post_id]
         before = 0
-        for row in self.days():
-            if number < before + row.comments:
-                created = _moment(post, row, number - before, self.ids_of)
+        for day, many in self.days():
+            if number < before + many:
+                created = _moment(post, day, (number - before, many), self.ids_of)
                 return _node(self.ids_of, post, number, created)
-            before += row.comments
+            before += many
         return None
 
 
@@ -113,12 +112,13 @@ def comment_ids(world: World, posts: Family) -> CommentIds:
     return made
 
 
-def _moment(post: Node, row: Row, place: int, ids: CommentIds) -> datetime:
-    """Within the day, one after the other, and never before the post."""
+def _moment(post: Node, day: date, place: tuple[int, int], ids: CommentIds) -> datetime:
+    """One after the other within the day, and never before the post. `place`: which of how many."""
     zone = ids.world.series[post.account].zone
-    begins = max(datetime.combine(row.date, clock_time(), zone), post.created_at)
-    ends = datetime.combine(row.date + timedelta(days=1), clock_time(), zone)
-    share = (place + mix(ids.seed, place, row.date.toordinal()) % 1000 / 1000) / row.comments
+    begins = max(datetime.combine(day, clock_time(), zone), post.created_at)
+    ends = datetime.combine(day + timedelta(days=1), clock_time(), zone)
+    number, many = place
+    share = (number + mix(ids.seed, number, day.toordinal()) % 1000 / 1000) / many
     return begins + timedelta(seconds=int((ends - begins).total_seconds() * share))
 
 

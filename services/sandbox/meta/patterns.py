@@ -117,6 +117,17 @@ def count(places: Sequence[int], low: int, high: int) -> int:
     return (rounds_high - rounds_low) * len(places) + more
 
 
+def counts_of(events: Mapping[str, Sequence[int]], low: int, high: int) -> dict[str, int]:
+    """The same for each event."""
+    rounds_low, rest_low = divmod(low, PERIOD)
+    rounds_high, rest_high = divmod(high, PERIOD)
+    rounds = rounds_high - rounds_low
+    return {
+        event: rounds * len(places) + bisect_left(places, rest_high) - bisect_left(places, rest_low)
+        for event, places in events.items()
+    }
+
+
 @cache
 def pattern(sort: str) -> Pattern:
     """`sort`: ads or posts."""

@@ -5,7 +5,7 @@ over (`statistics.py`), and as many comments are listed as the counter says.
 """
 
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, date
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from services.sandbox.meta.dice import Dice
 from services.sandbox.meta.families import ID_STEP, Family, whole
 from services.sandbox.meta.node import Late, Moment, Node, Ref
 from services.sandbox.meta.series import Series
-from services.sandbox.meta.statistics import Row
+from services.sandbox.meta.statistics import Numbers
 from services.sandbox.meta.world import World
 
 _THINGS = ("Harbour", "Orchard", "Kiln", "Lantern", "Meadow", "Foundry", "Atlas", "Juniper")
@@ -139,29 +139,34 @@ def count_thread(world: World, node: Node) -> None:
 
 
 class _Lifetime:
-    """The days of a post, and what was written below it since the start of the world."""
+    """The sum of a post's days, and what was written below it since the start of the world."""
 
     def __init__(self, world: World, node: Node, edge: str) -> None:
         self._world = world
         self._node_id = node.id
         self._edge = edge
-        self._days: list[Row] = []
-        self._ended = ""
-        node.runs[edge] = Comments(world.comment_ids[node.account], node.id, self.days)
+        self._sum = Numbers()
+        self._comments: tuple[tuple[date, int], ...] = ()
+        self._ended: date | None = None
+        """The last day of the sum, which holds until the next one is over."""
+        node.runs[edge] = Comments(world.comment_ids[node.account], node.id, self.comments)
 
-    def days(self) -> list[Row]:
-        """A row for each day that is over; the same until the next day is over."""
-        node = self._world.nodes[self._node_id]
-        ended = self._world.series[node.account].yesterday().isoformat()
-        if self._ended != ended:
-            self._days, self._ended = statistics.lifetime(self._world, node), ended
-        return self._days
+    def comments(self) -> tuple[tuple[date, int], ...]:
+        """How many were written on which day that is over."""
+        self._add_up()
+        return self._comments
 
     def number(self, counter: str) -> int:
-        counted = sum(int(getattr(row, counter)) for row in self.days())
-        if counter == "comments":
-            counted += len(self._world.nodes[self._node_id].edges.get(self._edge, ()))
-        return counted
+        self._add_up()
+        written = self._world.nodes[self._node_id].edges.get(self._edge, ()) if counter == "comments" else ()
+        return int(getattr(self._sum, counter)) + len(written)
+
+    def _add_up(self) -> None:
+        node = self._world.nodes[self._node_id]
+        ended = self._world.series[node.account].yesterday()
+        if self._ended != ended:
+            self._sum, self._comments = statistics.lifetime_sum(self._world, node)
+            self._ended = ended
 
     def totals(self, *counters: str) -> dict[str, int]:
         return {counter: self.number(counter) for counter in counters}

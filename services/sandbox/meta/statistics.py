@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
 from services.sandbox.meta.dice import mix
 from services.sandbox.meta.families import Run
-from services.sandbox.meta.patterns import count, pattern
+from services.sandbox.meta.patterns import count, counts_of, pattern
 from services.sandbox.meta.series import POST_DAYS, Series
 from services.sandbox.meta.world import Node, World
 
@@ -91,7 +91,7 @@ def rows(world: World, node: Node, since: dt.date, until: dt.date, by: str | Non
         return []
     days = list(_days(since, min(until, series.yesterday())))
     chosen = [node] if by is None else _children(world, node, by)
-    return [_row(world, series, each, day) for each in chosen for day in days]
+    return [row for each in chosen for row in _rows(_Shares(world, series, each), days)]
 
 
 def added(some: Iterable[Row], row_id: str | None = None) -> Row:
@@ -122,10 +122,29 @@ def split(row: Row, *dimensions: str) -> list[tuple[tuple[str, ...], Row]]:
 
 def lifetime(world: World, node: Node) -> list[Row]:
     """The days of a post up to yesterday: added up they are its lifetime counters."""
+    return list(_rows(_Shares(world, world.series[node.account], node), _life(world, node)))
+
+
+def lifetime_sum(world: World, node: Node) -> tuple[Numbers, tuple[tuple[dt.date, int], ...]]:
+    """The sum of a post's days, and how many comments came on which of them; for lists, which ask it of each row."""
+    shares = _Shares(world, world.series[node.account], node)
+    sums: dict[str, int] = {}
+    comments = []
+    for day in _life(world, node):
+        for piece in shares.pieces(day):
+            counted = _count(piece, pattern(piece.sort).events)
+            for name, number in counted.items():
+                sums[name] = sums.get(name, 0) + number
+            if counted["comments"]:
+                comments.append((day, counted["comments"]))
+    return Numbers(**sums), tuple(comments)
+
+
+def _life(world: World, node: Node) -> Iterator[dt.date]:
+    """The days on which a post is seen, as far as they are over."""
     series = world.series[node.account]
     begun = series.day_of(node.created_at)
-    ended = min(series.yesterday(), begun + dt.timedelta(days=POST_DAYS - 1))
-    return [_row(world, series, node, day) for day in _days(begun, ended)]
+    return _days(begun, min(series.yesterday(), begun + dt.timedelta(days=POST_DAYS - 1)))
 
 
 def _days(since: dt.date, until: dt.date) -> Iterator[dt.date]:
@@ -145,43 +164,49 @@ def _was_gone(world: World, node: Node) -> bool:
     return place is not None and place[0].is_gone(place[1])
 
 
-def _row(world: World, series: Series, node: Node, day: dt.date) -> Row:
-    pieces = tuple(_pieces(world, series, node, day))
-    sums: dict[str, int] = {}
-    for piece in pieces:
-        for name, number in _count(piece, pattern(piece.sort).events).items():
-            sums[name] = sums.get(name, 0) + number
-    return Row(**sums, id=node.id, date=day, pieces=pieces)
+class _Shares:
+    """What an object has of its account's days: a part of the family, and posts that came later."""
 
+    def __init__(self, world: World, series: Series, node: Node) -> None:
+        self.id = node.id
+        self._series = series
+        self._part = _part(world, series, node)
+        self._posts = tuple(_new_posts(world, series, node)) if series.sort == "posts" else ()
 
-def _pieces(world: World, series: Series, node: Node, day: dt.date) -> Iterator[Piece]:
-    for low, high in _members(world, series, node):
-        begin, end = series.stretch(day, low, high)
-        if begin < end:
+    def pieces(self, day: dt.date) -> Iterator[Piece]:
+        series = self._series
+        begin, end = series.stretch(day, *self._part) if self._part else (0, 0)
+        if begin < end and series.sort == "ads":
             prices = series.day(day)
-            if series.sort == "ads":
-                yield Piece("ads", begin, end, prices.impression_micros, prices.click_micros, prices.purchase_micros)
-            else:
-                yield Piece(series.sort, begin, end)
-    if series.sort != "posts":
-        return
-    for post in _new_posts(world, series, node):
-        age = (day - series.day_of(post.created_at)).days
-        if 0 <= age < POST_DAYS:
-            seed = mix(series.seed, day.toordinal(), int.from_bytes(post.id.encode(), "big"))
-            yield Piece("posts", seed % 4096, seed % 4096 + seed % series.most * (POST_DAYS - age) // POST_DAYS)
+            yield Piece("ads", begin, end, prices.impression_micros, prices.click_micros, prices.purchase_micros)
+        elif begin < end:
+            yield Piece(series.sort, begin, end)
+        for post in self._posts:
+            age = (day - series.day_of(post.created_at)).days
+            if 0 <= age < POST_DAYS:
+                seed = mix(series.seed, day.toordinal(), int.from_bytes(post.id.encode(), "big"))
+                yield Piece("posts", seed % 4096, seed % 4096 + seed % series.most * (POST_DAYS - age) // POST_DAYS)
 
 
-def _members(world: World, series: Series, node: Node) -> Iterator[tuple[int, int]]:
-    """The part of the family whose numbers are the object's."""
+def _rows(shares: _Shares, days: Iterable[dt.date]) -> Iterator[Row]:
+    for day in days:
+        pieces = tuple(shares.pieces(day))
+        sums = _count(pieces[0], pattern(pieces[0].sort).events) if pieces else {}
+        for piece in pieces[1:]:
+            for name, number in _count(piece, pattern(piece.sort).events).items():
+                sums[name] += number
+        yield Row(**sums, id=shares.id, date=day, pieces=pieces)
+
+
+def _part(world: World, series: Series, node: Node) -> tuple[int, int] | None:
+    """The members of the family whose numbers are the object's."""
     place = world.nodes.place_of(node.id)
     if place is not None and place[0] is series.family:
-        yield place[1], place[1] + 1
-        return
+        return place[1], place[1] + 1
     for run in node.runs.values():
         if isinstance(run, Run) and run.family is series.family:
-            yield run.low, run.high
-            return
+            return run.low, run.high
+    return None
 
 
 def _new_posts(world: World, series: Series, node: Node) -> Iterator[Node]:
@@ -199,7 +224,7 @@ def _new_posts(world: World, series: Series, node: Node) -> Iterator[Node]:
 
 
 def _count(piece: Piece, events: Mapping[str, Sequence[int]]) -> dict[str, int]:
-    counts = {event: count(places, piece.low, piece.high) for event, places in events.items()}
+    counts = counts_of(events, piece.low, piece.high)
     charged = counts.pop("charged", 0)
     if piece.impression_micros:
         # Whole cents for some impressions, not parts of a cent for each: Meta's amounts have no parts of cents.
