@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -114,6 +115,17 @@ async def test_the_tier_in_the_headers_sets_the_size_of_the_apps_ad_account_budg
     usage = '{"acc_id_util_pct":9.67,"reset_time_duration":100,"ads_api_access_tier":"development_access"}'
     await meta.read("act_10", headers=[("X-Ad-Account-Usage", usage)])
     assert meta.costs("act_10") == {("ads_management", "10", 1, 300)}
+
+
+async def test_a_budget_of_an_ad_account_tells_when_it_starts_anew() -> None:
+    usage = '{"acc_id_util_pct":9.67,"reset_time_duration":100}'
+    before = datetime.now(UTC)
+    (reading,) = (await Meta().read("act_10", headers=[("X-Ad-Account-Usage", usage)])).usage
+    assert (reading.scope.name, reading.scope.subject) == ("ads_management", "10")
+    assert round(reading.used_fraction, 4) == 0.0967
+    assert reading.regain_after_seconds == 0, "there is more to be had before that"
+    assert reading.resets_at is not None
+    assert timedelta(seconds=100) <= reading.resets_at - before < timedelta(seconds=160)
 
 
 async def test_a_reading_and_the_next_use_speak_of_the_same_budget() -> None:
