@@ -48,7 +48,10 @@ def fill_ad_account(
 
 
 def effective_status(world: World, node: Node) -> str:
-    """The object's own status unless it is switched on below something that is not (S; which one wins M)."""
+    """The object's own status unless it is switched on below something that is not (S; which one wins M).
+
+    Who deletes or archives an object writes that into what hangs below.
+    """
     if node.status != "ACTIVE" or node.parent is None:
         return node.status
     above = world.nodes.get(node.parent[1])
@@ -57,7 +60,7 @@ def effective_status(world: World, node: Node) -> str:
     status = effective_status(world, above)
     if status == "PAUSED":
         return "CAMPAIGN_PAUSED" if above.kind == "campaign" else "ADSET_PAUSED"
-    return status if status in {"CAMPAIGN_PAUSED", "ARCHIVED", "DELETED"} else node.status
+    return status if status == "CAMPAIGN_PAUSED" else node.status
 
 
 def count_active_ads(world: World, account: Node) -> int:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 GONE_EVERY = 12
 ID_STEP = 7_919
 """Ids of neighbours lie this far apart at most, so that none can be guessed from another."""
+MAX_MOMENTS = 1_000
+"""Moments that are kept at hand, of each family."""
 _FRACTION = 1 << 20
 
 
@@ -42,13 +44,16 @@ class Family:
     not_before: "Callable[[int], datetime] | None" = None
     """Lower bound of a member's creation; never grows with the index."""
     make: "Callable[[int], Node] | None" = None
+    total: int = field(init=False)
+    """With those that are gone at the start."""
+    _created: dict[int, datetime] = field(default_factory=dict)
+    """Neighbours ask for the same moments: those of their parents."""
     _removed: list[int] = field(default_factory=list)
     _no_longer_shown: list[int] = field(default_factory=list)
     _shown_again: list[int] = field(default_factory=list)
 
-    @property
-    def total(self) -> int:
-        return self.at_rank(self.shown - 1) + 1 if self.shown else 0
+    def __post_init__(self) -> None:
+        self.total = self.at_rank(self.shown - 1) + 1 if self.shown else 0
 
     def is_gone(self, index: int) -> bool:
         """Archived or deleted at the start of the world."""
@@ -84,6 +89,14 @@ class Family:
 
     def created_at(self, index: int) -> datetime:
         """Never later than that of the member before."""
+        found = self._created.get(index)
+        if found is None:
+            if len(self._created) >= MAX_MOMENTS:
+                self._created.clear()
+            found = self._created[index] = self._created_at(index)
+        return found
+
+    def _created_at(self, index: int) -> datetime:
         place = (index + (mix(self.seed, index, 1) % _FRACTION) / _FRACTION) / max(self.total, 1)
         days = self.newest_days + (self.oldest_days - self.newest_days) * place
         own = self.start - timedelta(seconds=int(days * 86_400))
