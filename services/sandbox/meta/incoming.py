@@ -31,7 +31,7 @@ def read_call(call: Call) -> Incoming:
     """
     kind = call.headers.get("content-type", "")
     params = from_query(call.query)
-    if call.host not in BYTES_ONLY:
+    if call.host not in BYTES_ONLY and "/upload:" not in call.path:
         params |= from_body(call.body, kind)
     method = params.get("method", "").upper()
     if call.method in {"GET", "POST"} and method in METHODS:

@@ -191,9 +191,15 @@ def _run_no_ids(context: Context) -> object:
 _MULTI_GET = Operation("meta.multi_get", "GET", "{ids}", _run_no_ids)
 
 
+_UPLOADS = {"video-upload", "ig-api-upload"}
+"""First words of the upload host, where the version stands behind them (O)."""
+
+
 def split_version(path: str) -> tuple[str | None, tuple[str, ...]]:
-    """The version as asked for, and the parts behind it."""
+    """The version as asked for, and the parts behind it; an upload's address gives its object, then its word."""
     parts = tuple(part for part in path.split("/") if part)
+    if len(parts) == 3 and parts[0] in _UPLOADS and _VERSION.fullmatch(parts[1]):
+        return parts[1], (parts[2], parts[0])
     if parts and _VERSION.fullmatch(parts[0]):
         return parts[0], parts[1:]
     return None, parts

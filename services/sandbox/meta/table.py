@@ -8,6 +8,7 @@ from services.sandbox.meta import (
     objects,
     pictures,
     token_calls,
+    unserved,
     whatsapp_messages,
 )
 from services.sandbox.meta.insights import ads, instagram, pages, threads
@@ -29,5 +30,6 @@ TABLE = Table(
         *pages.OPERATIONS,
         *instagram.OPERATIONS,
         *threads.OPERATIONS,
+        *unserved.OPERATIONS,
     )
 )
