@@ -7,6 +7,7 @@ import httpx
 
 from tests.support.sandbox import GRAPH, SandboxProcess
 
+VERSIONS = {"graph.threads.net": "v1.0"}
 INSTAGRAM, THREADS = "graph.instagram.com", "graph.threads.net"
 
 
@@ -24,8 +25,8 @@ def write(
     form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
     data = {"access_token": sandbox.token(token), **form}
     if method == "DELETE":
-        return sandbox.client.delete(f"/{host}/v26.0/{path}", params=data)
-    return sandbox.client.post(f"/{host}/v26.0/{path}", data=data, files=files)
+        return sandbox.client.delete(_address(host, path), params=data)
+    return sandbox.client.post(_address(host, path), data=data, files=files)
 
 
 def written(sandbox: SandboxProcess, path: str, token: str = "user_main", **params: Any) -> dict[str, Any]:
@@ -52,9 +53,13 @@ def blamed(error: dict[str, Any]) -> list[list[str]]:
 def read(sandbox: SandboxProcess, path: str, token: str = "user_main", *, host: str = GRAPH, **params: str) -> Any:
     """The content of a read that has to go well."""
     query = {"access_token": sandbox.token(token), **params}
-    answer = sandbox.client.get(f"/{host}/v26.0/{path}", params=query)
+    answer = sandbox.client.get(_address(host, path), params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def _address(host: str, path: str) -> str:
+    return f"/{host}/{VERSIONS.get(host, 'v26.0')}/{path}"
 
 
 def advance(sandbox: SandboxProcess, seconds: float) -> None:

@@ -16,7 +16,7 @@ from services.sandbox.meta.errors import GraphError, bad_parameter
 from services.sandbox.meta.loose import read_value
 from services.sandbox.meta.params import Params
 
-LARGEST = 10**15
+LARGEST = 2**63 - 1
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -47,7 +47,7 @@ def whole(params: Params, name: str, *, least: int = -LARGEST) -> int | None:
     value = text(params, name)
     if value is None:
         return None
-    if not re.fullmatch(r"-?[0-9]{1,16}", value):
+    if not re.fullmatch(r"-?[0-9]{1,19}", value):
         raise bad_parameter(f"Param {name} must be an integer")
     number = int(value)
     if not least <= number <= LARGEST:

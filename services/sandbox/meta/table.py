@@ -1,6 +1,7 @@
 """Every operation of Meta that the sandbox covers, written out: adding an area is a line here."""
 
 from services.sandbox.meta import (
+    ad_writes,
     engagement,
     lead_tests,
     linked,
@@ -31,5 +32,6 @@ TABLE = Table(
         *instagram.OPERATIONS,
         *threads.OPERATIONS,
         *unserved.OPERATIONS,
+        *ad_writes.OPERATIONS,
     )
 )

@@ -172,7 +172,7 @@ def test_an_item_that_makes_no_sense_is_an_error_item(sandbox: SandboxProcess, i
 
 def test_a_write_inside_a_batch_is_said_to_be_not_covered(sandbox: SandboxProcess) -> None:
     account = ad_account(sandbox)
-    item = {"method": "POST", "relative_url": f"{account}/campaigns", "body": "name=New"}
+    item = {"method": "POST", "relative_url": f"{account}/customaudiences", "body": "name=New"}
     (result,) = sandbox.results([item])
     assert result["code"] == 501
     assert sandbox.calls()[1]["operation"] is None

@@ -35,7 +35,7 @@ def test_a_value_is_read_by_its_type(read: Callable[..., Any], given: str, value
     ("read", "given", "words"),
     [
         (inputs.whole, "1.5", "must be an integer"),
-        (inputs.whole, "9" * 17, "must be an integer"),
+        (inputs.whole, "9" * 19, "must be an integer"),
         (inputs.number, "much", "must be a number"),
         (inputs.flag, "perhaps", "must be a boolean"),
         (inputs.items, "{}", "must be an array."),
