@@ -8,6 +8,7 @@ from services.sandbox.meta import (
     oauth,
     objects,
     pictures,
+    publishing,
     token_calls,
     unserved,
     whatsapp_messages,
@@ -33,5 +34,6 @@ TABLE = Table(
         *threads.OPERATIONS,
         *unserved.OPERATIONS,
         *ad_writes.OPERATIONS,
+        *publishing.OPERATIONS,
     )
 )
