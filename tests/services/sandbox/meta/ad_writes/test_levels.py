@@ -140,7 +140,11 @@ def test_a_lifetime_budget_needs_an_end(sandbox: SandboxProcess) -> None:
     path = f"{account(sandbox)['id']}/adsets"
     error = refusal(sandbox, path, **params, campaign_id=campaign, lifetime_budget=50_000)
     assert blamed(error) == [["end_time"]]
-    kept: dict[str, Any] = {"lifetime_budget": 50_000, "end_time": "+10 days", "fields": "lifetime_budget,end_time,start_time"}
+    kept: dict[str, Any] = {
+        "lifetime_budget": 50_000,
+        "end_time": "+10 days",
+        "fields": "lifetime_budget,end_time,start_time",
+    }
     assert written(sandbox, path, **params, campaign_id=campaign, **kept)["lifetime_budget"] == "50000"
 
 
