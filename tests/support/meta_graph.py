@@ -8,6 +8,9 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 
+from libs.platforms.meta.settings import MetaSettings
+from tests.support.sandbox import SandboxProcess
+
 ANSWERS: Final = Path(__file__).parents[1] / "libs" / "platforms" / "meta" / "answers"
 DESCRIBED_TOKEN: Final[Mapping[str, Any]] = {
     "app_id": "4711",
@@ -44,6 +47,19 @@ def listing_name(relative_url: str) -> tuple[str, dict[str, str]]:
     params = dict(parse_qsl(split.query))
     path = split.path.partition("/")[2]
     return (f"{path}#instagram" if "instagram_business_account" in params["fields"] else path), params
+
+
+def settings_for(sandbox: SandboxProcess, **more: Any) -> MetaSettings:
+    """Give settings that reach every host of a sandbox, with the secrets of its apps."""
+    secrets = {app["id"]: app["secret"] for app in sandbox.meta["apps"]}
+    hosts = {
+        "graph_url": "graph.facebook.com",
+        "instagram_url": "graph.instagram.com",
+        "instagram_login_url": "api.instagram.com",
+        "threads_url": "graph.threads.net",
+    }
+    addresses = {name: f"{sandbox.url}/{host}" for name, host in hosts.items()}
+    return MetaSettings.model_validate({**addresses, "app_secrets": secrets, "timeout_seconds": 10, **more})
 
 
 class RecordedGraph:

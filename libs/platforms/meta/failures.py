@@ -109,6 +109,7 @@ KINDS_BY_TEXT: Sequence[tuple[int | None, str, type[PlatformError]]] = (
     # is api.instagram.com, which has errors of its own form (third party: cosenary/Instagram-PHP-API#230).
     (1, "client secret", Misconfigured),
     (None, "Client Secret", Misconfigured),
+    (None, "client_secret", Misconfigured),
     (None, "platform app", Misconfigured),
     (10, FEW_VIEWERS, Rejected),
     (100, PROOF, Misconfigured),

@@ -79,9 +79,11 @@ class MetaTokens:
         if host is GraphHost.INSTAGRAM:
             return await self._inspect_instagram(credential)
         app_id, secret = self._app(INSPECT, credential.app_id, credential)
-        app_token = f"TH|{app_id}|{secret}" if host is GraphHost.THREADS else f"{app_id}|{secret}"
-        params = {"input_token": credential.access_token, "access_token": app_token}
-        found = await self._client.read(INSPECT, "debug_token", params, host=host)
+        asker = Credential(f"{app_id}|{secret}", app_id, secret)
+        if host is GraphHost.THREADS:  # its form of an app's token; whether it takes proofs is not documented
+            asker = Credential(f"TH|{app_id}|{secret}", app_id, secret, credential.login)
+        params = {"input_token": credential.access_token}
+        found = await self._client.read(INSPECT, "debug_token", params, credential=asker)
         return _facts(_read(INSPECT, DebugTokenAnswer, found.body).data)
 
     async def exchange_code(self, grant: CodeGrant) -> IssuedToken:

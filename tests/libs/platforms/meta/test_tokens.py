@@ -23,6 +23,7 @@ from libs.platforms.errors import (
     Unavailable,
 )
 from libs.platforms.meta import build_platform
+from libs.platforms.meta.auth import appsecret_proof
 from libs.platforms.meta.settings import MetaSettings
 from libs.vocabulary import AccountRef
 from tests.libs.platforms.conformance.errors import Handler
@@ -83,7 +84,9 @@ async def test_a_living_token_is_described_whole() -> None:
     )
     ((method, _, params),) = host.asked
     assert method == "GET"
-    assert params == {"input_token": "the-user-token", "access_token": "4711|the-app-secret"}
+    asker = "4711|the-app-secret"
+    proof = appsecret_proof("the-app-secret", asker)
+    assert params == {"input_token": "the-user-token", "access_token": asker, "appsecret_proof": proof}
 
 
 async def test_zero_means_never_and_ids_may_be_numbers() -> None:
@@ -305,7 +308,8 @@ async def test_threads_is_asked_on_its_own_host_with_the_apps_token_in_its_form(
     host = Host({"graph.threads.net/v1.0/debug_token": {"data": {**DESCRIBED, "app_id": "4711"}}})
     facts = await tokens(host).inspect(Credential("the-user-token", "4711", login="threads"))
     assert facts.valid
-    assert host.asked[0][2] == {"input_token": "the-user-token", "access_token": "TH|4711|the-app-secret"}
+    asked = host.asked[0][2]
+    assert (asked["input_token"], asked["access_token"]) == ("the-user-token", "TH|4711|the-app-secret")
 
 
 async def test_a_token_of_instagrams_own_login_lives_when_it_can_read_its_account() -> None:
