@@ -30,7 +30,7 @@ def _total(context: Context) -> int:
 
 
 def _counted(context: Context, kind: str, total: int) -> dict[str, Any]:
-    summary = summary_of(kind, total, context.params)
+    summary = summary_of(kind, lambda: total, context.params)
     return {"data": []} | ({} if summary is None else {"summary": summary})
 
 

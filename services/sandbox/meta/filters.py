@@ -6,6 +6,7 @@ of `filtering` S (AdsInsights, AdRuleFilters), its samples O (marketing-api/insi
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -30,27 +31,30 @@ _LEVELS: Mapping[str, Mapping[str, str]] = {
     "ad": {"ad": "", "adset": "adset_id", "campaign": "campaign_id"},
 }
 """Kind -> levels that a filter may speak of -> the field that leads there; nothing for the row itself."""
-_NARROWING = (
-    "effective_status", "filtering", "is_completed", "updated_since", "since", "until", "name_filter", "id_filter",
-)  # fmt: skip
 _STATUS_FIELDS = {"effective_status", "status", "configured_status"}
 _Keep = Callable[[Node], bool]
 
 
-def narrows(params: Params) -> bool:
-    """Whether a call asks for other rows than those that are listed by default."""
-    return any(name in params for name in _NARROWING)
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which rows a call asks for. `shows_hidden`: also among archived and deleted objects."""
+
+    tests: tuple[_Keep, ...] = ()
+    shows_hidden: bool = False
+    since: datetime | None = None
+
+    def is_older(self, node: Node) -> bool:
+        return self.since is not None and node.created_at < self.since
+
+    def keeps(self, node: Node) -> bool:
+        return all(keep(node) for keep in self.tests)
 
 
-def choose(world: World, kind: str, nodes: Iterable[Node], params: Params, now: datetime) -> list[Node]:
-    """The rows of one kind that a call asks for, in the order of the list.
-
-    `nodes` holds archived and deleted ad objects too; they stay only where a status is asked for.
-    Raises: GraphError 100 for a parameter that cannot be read.
-    """
+def read_choice(world: World, kind: str, params: Params, now: datetime) -> Choice:
+    """For a list of one kind. Raises: GraphError 100 for a parameter that cannot be read."""
     tests = list(_tests(world, kind, params, now))
-    shows_hidden = any(unlocks for _, unlocks in tests)
-    return [node for node in nodes if (shows_hidden or not node.hidden) and all(keep(node) for keep, _ in tests)]
+    since = read_moment(params, "since", now)
+    return Choice(tuple(keep for keep, _ in tests), any(unlocks for _, unlocks in tests), since)
 
 
 def _tests(world: World, kind: str, params: Params, now: datetime) -> Iterable[tuple[_Keep, bool]]:

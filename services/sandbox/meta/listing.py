@@ -8,8 +8,9 @@ stand behind, so they go bad when that row leaves the list (O).
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,7 +30,8 @@ DEEPEST: Mapping[str, int] = {"media": 10_000, "comment": 10_000, "ig_comment": 
 """Rows behind which no cursor leads: O for media (ig-user/media), comments "tens of thousands" (O), the number M."""
 _ZERO_ALLOWED = frozenset({"post", "media", "threads_post", "comment", "ig_comment"})
 """`limit(0)` with a summary counts comments and reactions (T)."""
-_PLACES = frozenset({"after", "before", "limit", "offset", "since", "until"})
+_PLACES = frozenset({"after", "before", "limit", "offset"})
+_PIECE = 50
 SUMMARIES: Mapping[str, Mapping[str, Any]] = {
     "comment": {"order": "ranked", "can_comment": True},  # O, reference/object/comments
     "like": {"can_like": True, "has_liked": False},  # O, reference/object/likes
@@ -43,36 +45,84 @@ class NotCovered(Exception):  # noqa: N818  reads as the fact it reports
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One page of rows and where it lies in the list."""
+class Selection:
+    """A list and which of its rows count. `keep` None: all of them, without being looked at.
 
-    rows: Sequence[Node]
-    start: int
-    total: int
-    limit: int
-    by_offset: bool = False
+    `ends`: from the first such row on no other one counts.
+    """
+
+    rows: Listing
+    keep: Callable[[Node], bool] | None = None
+    ends: Callable[[Node], bool] | None = None
 
     @property
-    def end(self) -> int:
-        return self.start + len(self.rows)
+    def is_whole(self) -> bool:
+        return self.keep is None and self.ends is None
+
+    def __len__(self) -> int:
+        """Looks at every row where not all count."""
+        return len(self.rows) if self.is_whole else sum(1 for _ in self.forward(0))
+
+    def forward(self, place: int) -> Iterator[Node]:
+        """Rows that count from a place of the list on; the list is looked at piece by piece."""
+        for start in range(place, len(self.rows), _PIECE):
+            for row in self.rows[start : start + _PIECE]:
+                if self.ends is not None and self.ends(row):
+                    return
+                if self.keep is None or self.keep(row):
+                    yield row
+
+    def backward(self, place: int) -> Iterator[Node]:
+        """Rows that count before a place, the nearest first."""
+        for stop in range(place, 0, -_PIECE):
+            for row in reversed(self.rows[max(0, stop - _PIECE) : stop]):
+                if self.keep is None or self.keep(row):
+                    yield row
 
 
-def take_page(rows: Listing, kind: str, params: Params) -> Page:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of rows, and whether more lie on either side."""
+
+    rows: Sequence[Node]
+    limit: int
+    has_previous: bool
+    has_next: bool
+    offset: int | None = None
+    """Where it begins; only for paging by offset."""
+
+
+def take_page(chosen: Selection, kind: str, params: Params) -> Page:
     """Raises: GraphError 100 for a bad limit, offset or cursor; code 1 for too large a page of ad objects."""
     limit = _limit(params, kind)
-    total = len(rows)
     after, before = params.get("after"), params.get("before")
     if after:
-        start = _position(rows, after) + 1
-        if start > DEEPEST.get(kind, total):
+        place = _position(chosen.rows, after) + 1
+        if place > DEEPEST.get(kind, place):
             raise too_deep()
-        return Page(rows[start : start + limit], start, total, limit)
+        return _page(chosen, place, limit)
     if before:
-        end = _position(rows, before)
-        start = max(0, end - limit)
-        return Page(rows[start:end], start, total, limit)
-    start = _whole(params, "offset", 0)
-    return Page(rows[start : start + limit], start, total, limit, by_offset="offset" in params)
+        place = _position(chosen.rows, before)
+        nearest = list(islice(chosen.backward(place), limit + 1))
+        rows = nearest[:limit][::-1]
+        return Page(rows, limit, len(nearest) > limit, has_next=True)
+    if "offset" not in params:
+        return _page(chosen, 0, limit)
+    offset = _whole(params, "offset", 0)
+    if chosen.is_whole:
+        found = _page(chosen, min(offset, len(chosen.rows)), limit)
+    else:
+        rows = list(islice(chosen.forward(0), offset, offset + limit + 1))
+        found = Page(rows[:limit], limit, bool(offset), len(rows) > limit)
+    return replace(found, offset=offset, has_previous=offset > 0)
+
+
+def _page(chosen: Selection, place: int, limit: int) -> Page:
+    if chosen.is_whole:
+        rows: Sequence[Node] = chosen.rows[place : place + limit]
+        return Page(rows, limit, place > 0, place + len(rows) < len(chosen.rows))
+    found = list(islice(chosen.forward(place), limit + 1))
+    return Page(found[:limit], limit, next(chosen.backward(place), None) is not None, len(found) > limit)
 
 
 def paging_of(page: Page, url: str, params: Params) -> dict[str, Any] | None:
@@ -80,30 +130,33 @@ def paging_of(page: Page, url: str, params: Params) -> dict[str, Any] | None:
     if not page.rows:
         return None
     paging = dict(_links(page, url, params))
-    if page.by_offset:
+    if page.offset is not None:
         return paging or None
     cursors = {"before": _cursor(page.rows[0]), "after": _cursor(page.rows[-1])}
     return {"cursors": cursors, **paging}
 
 
 def _links(page: Page, url: str, params: Params) -> Iterator[tuple[str, str]]:
-    kept = {name: value for name, value in params.items() if name not in _PLACES}
-    kept |= {name: params[name] for name in ("since", "until") if name in params}
-    kept["limit"] = str(page.limit)
-    if page.end < page.total:
-        place = {"offset": str(page.end)} if page.by_offset else {"after": _cursor(page.rows[-1])}
-        yield "next", f"{url}?{urlencode({**kept, **place})}"
-    if page.start > 0:
-        back = {"offset": str(max(0, page.start - page.limit))} if page.by_offset else {"before": _cursor(page.rows[0])}
+    kept = {name: value for name, value in params.items() if name not in _PLACES} | {"limit": str(page.limit)}
+    ahead, back = {"after": _cursor(page.rows[-1])}, {"before": _cursor(page.rows[0])}
+    if page.offset is not None:
+        ahead = {"offset": str(page.offset + len(page.rows))}
+        back = {"offset": str(max(0, page.offset - page.limit))}
+    if page.has_next:
+        yield "next", f"{url}?{urlencode({**kept, **ahead})}"
+    if page.has_previous:
         yield "previous", f"{url}?{urlencode({**kept, **back})}"
 
 
-def summary_of(kind: str, total: int, params: Mapping[str, str]) -> dict[str, Any] | None:
-    """The `summary` object; None where it is not asked for. `summary=true`, or names of what it should tell."""
+def summary_of(kind: str, count: Callable[[], int], params: Mapping[str, str]) -> dict[str, Any] | None:
+    """The `summary` object; None where it is not asked for. `summary=true`, or names of what it should tell.
+
+    `count` is called only for an answer that shows it.
+    """
     text = params.get("summary", "").strip().lower()
     if text in {"", "false", "0"}:
         return None
-    known = {**SUMMARIES.get(kind, {}), "total_count": total}
+    known = {**SUMMARIES.get(kind, {}), "total_count": count()}
     if "order" in known and "order" in params:
         known["order"] = params["order"]
     if text in {"true", "1"}:

@@ -11,9 +11,9 @@ from services.sandbox.meta.computed import COMPUTED
 from services.sandbox.meta.edges import edge_of
 from services.sandbox.meta.errors import bad_parameter, missing_object, missing_permission, unknown_field, unknown_path
 from services.sandbox.meta.fields import Field, parse_fields, write_fields
-from services.sandbox.meta.filters import check_days, choose, narrows
-from services.sandbox.meta.listing import NotCovered, paging_of, summary_of, take_page
-from services.sandbox.meta.listings import Listing, written_listing
+from services.sandbox.meta.filters import check_days, read_choice
+from services.sandbox.meta.listing import NotCovered, Selection, paging_of, summary_of, take_page
+from services.sandbox.meta.listings import written_listing
 from services.sandbox.meta.ordering import asks_for_order, ordered
 from services.sandbox.meta.params import Params
 from services.sandbox.meta.tokens import Token, Tokens
@@ -21,6 +21,8 @@ from services.sandbox.meta.world import Moment, Node, Ref, World
 
 NOT_KEPT = frozenset({"access_token", "appsecret_proof", "appsecret_time", "fields", "ids", "debug", "metadata"})
 """Parameters of a list that the links to its other pages do not repeat, or write anew."""
+NEWEST_FIRST = frozenset({"post", "media", "threads_post", "comment", "ig_comment", "lead"})
+"""What lists show in the order of creation: a list that is read from a moment on ends there."""
 _DAYS = ("date_preset", "time_range")
 
 
@@ -78,7 +80,8 @@ class Reader:
 
     def _page(self, node: Node, edge: str, kind: Kind, params: Params, asked: list[Field] | None) -> dict[str, Any]:
         check_days(params)
-        page = take_page(self._rows(node, edge, kind, params), kind.name, params)
+        chosen = self._chosen(node, edge, kind, params)
+        page = take_page(chosen, kind.name, params)
         shown = [_with_days(each, params) for each in asked] if asked else None
         defaults = edge_of(node.kind, edge).default_fields or kind.default_fields
         answer: dict[str, Any] = {"data": [self._select(row, shown, defaults) for row in page.rows]}
@@ -88,34 +91,35 @@ class Reader:
         paging = paging_of(page, f"{self.root}/{node.id}/{edge}", link)
         if paging:
             answer["paging"] = paging
-        summary = summary_of(kind.name, page.total, params)
+        summary = summary_of(kind.name, chosen.__len__, params)
         if summary is not None:
             answer["summary"] = summary
         return answer
 
-    def _rows(self, node: Node, edge: str, kind: Kind, params: Params) -> Listing:
-        """A list that nobody narrows is not made as a whole: a page of it costs its rows."""
-        rule = edge_of(node.kind, edge)
+    def _chosen(self, node: Node, edge: str, kind: Kind, params: Params) -> Selection:
+        """What the call asks for. A list is made as a whole only where its order must be made anew."""
+        rule, choice = edge_of(node.kind, edge), read_choice(self.world, kind.name, params, self.now)
         sources = rule.sources or (edge,)
         deep = rule.deep or params.get("filter") == "stream"
-        whole = deep or len(sources) > 1 or kind.name in ACCOUNT_CHILDREN or asks_for_order(params) or narrows(params)
-        if not whole:
-            return self.world.shown(node, sources[0], as_of=self.as_of)
-        every: Iterator[Node] = chain.from_iterable(
-            self.world.listed(node, source, as_of=self.as_of) for source in sources
-        )
-        if deep:
-            every = self._with_replies(every, sources[0])
-        seen = (row for row in every if row.account in self.token.sees)
-        chosen: Sequence[Node] = choose(self.world, kind.name, seen, params, self.now)
-        return written_listing(ordered(chosen, kind.name, params))
+        lists = self.world.listed if choice.shows_hidden else self.world.shown
+        rows = lists(node, sources[0], as_of=self.as_of)
+        anew = deep or len(sources) > 1 or asks_for_order(params)
+        if anew:
+            every: Iterator[Node] = chain.from_iterable(lists(node, source, as_of=self.as_of) for source in sources)
+            if deep:
+                every = self._with_replies(every, sources[0])
+            rows = written_listing(ordered(list(every), kind.name, params))
+        if kind.name not in ACCOUNT_CHILDREN:
+            ends = choice.is_older if kind.name in NEWEST_FIRST and not anew else None
+            return Selection(rows, choice.keeps if choice.tests else None, ends)
+        return Selection(rows, lambda row: row.account in self.token.sees and choice.keeps(row))
 
     def _with_replies(self, rows: Iterator[Node], edge: str) -> Iterator[Node]:
         """Comments of all levels (S, Comment.Filter): each is followed by its own."""
         for row in rows:
             yield row
             if edge in KINDS[row.kind].edges:
-                yield from self._with_replies(iter(self.world.listed(row, edge, as_of=self.as_of)), edge)
+                yield from self._with_replies(iter(self.world.shown(row, edge, as_of=self.as_of)), edge)
 
     def _select(self, node: Node, asked: list[Field] | None, defaults: tuple[str, ...]) -> dict[str, Any]:
         kind = KINDS[node.kind]

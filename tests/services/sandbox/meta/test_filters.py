@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.sandbox.clock import Clock
 from services.sandbox.meta.errors import GraphError
-from services.sandbox.meta.filters import OPERATORS, check_days, choose, narrows
+from services.sandbox.meta.filters import OPERATORS, check_days, read_choice
 from services.sandbox.meta.node import Moment, Node
 from services.sandbox.meta.world import World
 
@@ -42,7 +42,9 @@ def chosen(kind: str = "campaign", /, **params: object) -> str:
     """Ids of what is left, one after the other."""
     rows = CAMPAIGNS if kind == "campaign" else ADSETS
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
-    return "".join(node.id[-1] for node in choose(WORLD, kind, rows, texts, NOW))
+    choice = read_choice(WORLD, kind, texts, NOW)
+    shown = [node for node in rows if choice.shows_hidden or not node.hidden]
+    return "".join(node.id[-1] for node in shown if choice.keeps(node))
 
 
 def condition(field: str, operator: str, value: object) -> list[dict[str, object]]:
@@ -127,9 +129,8 @@ def test_what_cannot_be_filtered_is_refused(params: dict[str, object]) -> None:
     assert caught.value.code == 100
 
 
-def test_only_what_chooses_rows_makes_a_list_narrower() -> None:
-    assert narrows({"filtering": "[]"})
-    assert not narrows({"limit": "5", "date_preset": "today", "fields": "id"})
+def test_what_chooses_no_rows_makes_no_test() -> None:
+    assert read_choice(WORLD, "ad", {"limit": "5", "date_preset": "today", "fields": "id"}, NOW).tests == ()
 
 
 @pytest.mark.parametrize("params", [{"date_preset": "whenever"}, {"time_range": "{}"}, {"time_range": "[1]"}])

@@ -152,12 +152,12 @@ def test_a_list_may_be_turned_round(sandbox: SandboxProcess) -> None:
     assert sandbox.get(f"{page['id']}/posts", order="best").json()["error"]["code"] == 100
 
 
-def test_a_cursor_goes_bad_when_its_row_leaves_the_list(sandbox: SandboxProcess) -> None:
+def test_a_cursor_is_good_only_for_a_row_that_the_list_has(sandbox: SandboxProcess) -> None:
     path = f"{sandbox.accounts('ad_account')[0]['id']}/campaigns"
-    after = sandbox.get(path, limit="3").json()["paging"]["cursors"]["after"]
-    assert sandbox.get(path, after=after).status_code == 200
-    gone = sandbox.get(path, after=after, effective_status='["ARCHIVED"]')
-    assert gone.json()["error"]["message"] == "(#100) Invalid cursors values"
+    archived = sandbox.get(path, limit="1", effective_status='["ARCHIVED"]').json()["paging"]["cursors"]["after"]
+    assert sandbox.get(path, after=archived, effective_status='["ARCHIVED"]').status_code == 200
+    gone = sandbox.get(path, after=archived)
+    assert (gone.status_code, gone.json()["error"]["message"]) == (400, "(#100) Invalid cursors values")
 
 
 def bearer(sandbox: SandboxProcess) -> dict[str, str]:
