@@ -6,7 +6,13 @@ from datetime import datetime, timedelta
 from services.sandbox.exchange import Answer
 from services.sandbox.faults import Fault
 from services.sandbox.meta.budgets import app_bucket
-from services.sandbox.meta.catalog import ADS_SCOPES
+from services.sandbox.meta.catalog import (
+    ADS_SCOPES,
+    CATALOG_SCOPES,
+    INSTAGRAM_READ_SCOPES,
+    THREADS_SCOPES,
+    WHATSAPP_SCOPES,
+)
 from services.sandbox.meta.errors import (
     THROTTLES,
     GraphError,
@@ -25,7 +31,7 @@ DEFAULT_BLOCK_MINUTES = 1
 DEFAULT_STALE_SECONDS = 60.0
 FAULT_ARGS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     "throttled": {"scope": tuple(THROTTLES), "minutes": None},
-    "server_error": {},
+    "server_error": {"job": ("failed", "skipped")},
     "unavailable": {},
     "slow": {"seconds": None},
     "cut_before": {},
@@ -41,7 +47,21 @@ FAULT_ARGS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
     "duplicate_delivery": {"seconds": None},
     "reordered_delivery": {"seconds": None},
 }
-"""Kinds served -> their args; an arg with a list of words takes one of these."""
+"""Kinds served -> their args; an arg with a list of words takes one of these.
+
+`job` lets a call that orders a report succeed, and the report end that way.
+"""
+
+_LOST: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "ads_management": ("ad_account", ADS_SCOPES),
+    "ads_insights": ("ad_account", ADS_SCOPES),
+    "instagram": ("instagram", INSTAGRAM_READ_SCOPES),
+    "threads": ("threads", THREADS_SCOPES),
+    "whatsapp": ("whatsapp", WHATSAPP_SCOPES[:1]),
+    "catalog": ("catalog", CATALOG_SCOPES),
+    "leadgen": ("lead", ("leads_retrieval",)),
+}
+"""Scope of the budget that pays -> kind of object, and the scopes that a lost permission is about."""
 
 
 def refuse(fault: Fault, token: Token | None, buckets: tuple[Bucket, ...], quotas: Quotas) -> None:
@@ -50,19 +70,19 @@ def refuse(fault: Fault, token: Token | None, buckets: tuple[Bucket, ...], quota
         raise _throttled(fault, token, buckets, quotas)
     if fault.kind == "item_error":
         raise _item_error(fault)
-    if fault.kind == "server_error":
+    if fault.kind == "server_error" and "job" not in fault.args:
         raise unknown_failure()
     if fault.kind == "unavailable":
         raise unavailable()
     if token is None:
         return
     if fault.kind == "token_expired":
-        ended = token.issued_at + timedelta(days=1)
-        raise expired_token(ended, ended + timedelta(hours=1))
+        now = quotas.now()
+        raise expired_token(now - timedelta(hours=1), now)
     if fault.kind == "token_revoked":
         raise revoked_token(460, token.app.id)
     if fault.kind == "permission_lost":
-        ads = any(bucket.scope == "ads_management" for bucket in buckets)
+        ads = any(bucket.scope in {"ads_management", "ads_insights"} for bucket in buckets)
         raise missing_permission("ad_account" if ads else "page", ADS_SCOPES if ads else ("pages_read_engagement",))
 
 

@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from services.sandbox.clock import Clock
@@ -90,6 +91,9 @@ class Quotas:
         self._windows: dict[str, _Window] = {}
         self._errors: dict[str, _Window] = {}
         self.enforced = True
+
+    def now(self) -> datetime:
+        return self._clock.now()
 
     def charge(self, buckets: tuple[Bucket, ...], units: int) -> Bucket | None:
         """Count a call in each budget; gives the budget that refuses it, if one was used up before."""

@@ -95,14 +95,17 @@ def _permissions(context: Context) -> object:
 
 def _withdraw(context: Context) -> object:
     """Without a permission the app loses everything (O); it may be a parameter (S) or the end of the path (O)."""
-    token = context.token
+    token, tokens = context.token, context.tokens
     scope = context.params.get("permission") or context.edge.partition("/")[2]
     if not scope:
-        context.tokens.revoke(token.app.id, token.person)
+        tokens.revoke(token.app.id, token.person)
     elif scope not in token.scopes:
         raise bad_parameter(f"Cannot revoke permission {scope}: it was not granted")  # M
     else:
-        context.tokens.decline(token.app.id, token.person, scope)
+        tokens.decline(token.app.id, token.person, scope)
+    for field in [scope] if scope else ["connected", *token.scopes]:
+        # Object, fields and verb O (graph-api/webhooks/reference/permissions).
+        context.webhooks.tell("permissions", context.named, field, {"verb": "revoked"}, only=token.app)
     return {"success": True}
 
 

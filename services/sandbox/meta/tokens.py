@@ -35,6 +35,8 @@ FAMILIES: Mapping[str, str] = {"graph.instagram.com": INSTAGRAM, "graph.threads.
 HOSTS = {FACEBOOK: "graph.facebook.com", INSTAGRAM: "graph.instagram.com", THREADS: "graph.threads.net"}
 _PREFIXES = {FACEBOOK: "EAA", INSTAGRAM: "IGAA", THREADS: "THAA"}  # T
 MAX_CODES = 10_000
+PageKey = tuple[str, str, str, datetime | None]
+"""App, person, page and end of a page token."""
 _SIGNS = string.ascii_letters + string.digits
 
 
@@ -117,6 +119,7 @@ class Tokens:
         self._clock = clock
         self._by_secret: dict[str, Token] = {}
         self._declined: dict[tuple[str, str], list[str]] = {}
+        self._page_tokens: dict[PageKey, Token] = {}
         self._issued = 0
         self.codes: dict[str, Code] = {}
         self.apps: dict[str, App] = {}
@@ -206,14 +209,23 @@ class Tokens:
         if token.kind not in {"user", "system_user"}:
             return None
         ends = None if token.long_lived else token.expires_at
+        key = (token.app.id, token.owner[1], page.id, ends)
+        known = self._page_tokens.get(key) or self._first_page_token(key)
+        if known is None or known.revoked_subcode is not None:
+            linked = page.values.get("instagram_business_account")
+            seen = {page.id, token.app.id, *((str(linked),) if linked in token.sees else ())}
+            like = replace(token, kind="page", owner=("page", page.id), sees=frozenset(seen), granter=token.owner[1])
+            known = self.issue(like, None, expires_at=ends, long_lived=token.long_lived)
+        self._page_tokens[key] = known
+        return known
+
+    def _first_page_token(self, key: PageKey) -> Token | None:
+        """One that was there from the start."""
         for known in self._by_secret.values():
-            granted = (known.app.id, known.granter, known.owner, known.expires_at)
-            if granted == (token.app.id, token.owner[1], ("page", page.id), ends) and known.revoked_subcode is None:
+            found = (known.app.id, known.granter, known.owner[1], known.expires_at)
+            if known.kind == "page" and known.revoked_subcode is None and found == key:
                 return known
-        linked = page.values.get("instagram_business_account")
-        seen = {page.id, token.app.id, *((str(linked),) if linked in token.sees else ())}
-        like = replace(token, kind="page", owner=("page", page.id), sees=frozenset(seen), granter=token.owner[1])
-        return self.issue(like, None, expires_at=ends, long_lived=token.long_lived)
+        return None
 
     def declined(self, app_id: str, person: str) -> list[str]:
         """Scopes that the person has taken back from the app."""

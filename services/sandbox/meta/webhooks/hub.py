@@ -26,11 +26,20 @@ class Webhooks:
         self._sender = Sender(around.clock, around.deliveries)
         world.on_write(self._on_write)
 
-    def tell(self, name: str, account: Node, field: str, value: Mapping[str, Any], *, wait_seconds: float = 0) -> None:
-        """Send a change to every app that subscribed to the object's field, on this account."""
+    def tell(
+        self,
+        name: str,
+        account: Node,
+        field: str,
+        value: Mapping[str, Any],
+        *,
+        wait_seconds: float = 0,
+        only: App | None = None,
+    ) -> None:
+        """Send a change to every app that subscribed to the object's field, on this account. `only`: to no other."""
         change = Change(account.id.removeprefix("act_"), _SHOWN_AS.get(field, field), value)
         for subscription in self.book.of_object(name):
-            if field not in subscription.fields:
+            if field not in subscription.fields or only not in {None, subscription.app}:
                 continue
             installation = self._installation(subscription, account)
             if installation is None or (installation.fields is not None and field not in installation.fields):
@@ -47,6 +56,8 @@ class Webhooks:
             # With Facebook Login the page that the profile is linked to is what is subscribed, with any field (O).
             pages = (page for page in self.book.accounts_of(app) if self._links(page, account))
             return next((Installation(app) for _ in pages), None)
+        if account.kind == "user":
+            return Installation(app)
         if account.kind == "threads":
             # Whoever has granted the app their profile; there is no edge for it (O).
             return Installation(app) if self._is_granted(app, account) else None

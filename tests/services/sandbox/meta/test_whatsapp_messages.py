@@ -11,7 +11,12 @@ from tests.support.sandbox import GRAPH, SandboxProcess
 from tests.support.webhook_sink import WebhookSink
 
 pytestmark = pytest.mark.e2e
-TEXT = {"messaging_product": "whatsapp", "to": "+1 650-555-0123", "type": "text", "text": {"body": "Grüße"}}
+TEXT: dict[str, Any] = {
+    "messaging_product": "whatsapp",
+    "to": "+1 650-555-0123",
+    "type": "text",
+    "text": {"body": "Grüße"},
+}
 
 
 def numbers(sandbox: SandboxProcess) -> list[dict[str, Any]]:

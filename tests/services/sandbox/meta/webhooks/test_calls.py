@@ -128,3 +128,17 @@ def test_a_profile_is_installed_by_whoever_logged_in_with_instagram(sandbox: San
     (row,) = sandbox.client.get(f"/{host}/me/subscribed_apps", params=params).json()["data"]
     assert row["subscribed_fields"] == ["comments", "messages"]
     assert install(sandbox, "me", "instagram_busy", host, subscribed_fields="feed").json()["error"]["code"] == 100
+
+
+def test_who_takes_a_permission_back_is_told_to_that_app_alone(sandbox: SandboxProcess, sink: WebhookSink) -> None:
+    for app in ("app_main", "app_limited"):
+        assert subscribe(sandbox, sink, "permissions", "email,connected", app=app).status_code == 200
+    secret = {"access_token": sandbox.token("user_main")}
+    sandbox.client.delete(f"/{GRAPH}/me/permissions/email", params=secret)
+    (first,) = sink.got(1)
+    (entry,) = first.content["entry"]
+    assert (first.content["object"], entry["id"]) == ("permissions", sandbox.token_row("user_main")["owner"]["id"])
+    assert entry["changes"] == [{"field": "email", "value": {"verb": "revoked"}}]
+    sandbox.client.delete(f"/{GRAPH}/me/permissions", params=secret)
+    last = sink.got(2)[1]
+    assert [change["field"] for change in last.content["entry"][0]["changes"]] == ["connected"]
