@@ -146,7 +146,7 @@ class Handler:
             raise NotCovered("this call")
         version = serving_version(call.version, call.request.host)
         if version is None:
-            raise unknown_path("/".join(("", call.version or "", *call.parts)))
+            raise unknown_path("/".join(("", *call.parts)))
         if call.fault:
             faulting.refuse(call.fault, call.token, self._buckets(call, call.route.node_id), self.quotas)
         token = self._authenticate(call) if operation.needs_token else None
@@ -173,7 +173,16 @@ class Handler:
         as_of = faulting.as_of(call.fault, now)
         reading = Reader(self.world, self.tokens, token, host, root, now, expand, as_of) if token else None
         context = Context(
-            self.around, self.world, self.tokens, self.quotas, call.request, token, reading, root, self.webhooks
+            self.around,
+            self.world,
+            self.tokens,
+            self.quotas,
+            call.request,
+            token,
+            reading,
+            root,
+            self.webhooks,
+            fault=call.fault,
         )
         return context
 
@@ -184,6 +193,7 @@ class Handler:
         operation = self.table.find_for(context.request.host, "GET", parts, node).operation
         if operation is None:
             raise NotCovered(f"edge {edge} of {node.kind}")
+        context.reader.node(node.id, scopes=operation.scopes)
         return operation.run(context.at(node, edge, context.params))
 
     def _expand(self, context: Context, node: Node, edge: str, params: Params) -> object | None:
@@ -191,7 +201,9 @@ class Handler:
         operation = self.table.find_for(context.request.host, "GET", (node.id, edge), node).operation
         if operation is None or operation.path.endswith("{edge}"):
             return None
-        return operation.run(context.at(node, edge, params, nested=True))
+        context.reader.node(node.id, scopes=operation.scopes)
+        inherited = {name: context.params[name] for name in operation.inherits if name in context.params}
+        return operation.run(context.at(node, edge, {**inherited, **params}, nested=True))
 
     def _authenticate(self, call: Prepared) -> Token:
         about_me = bool(call.parts) and call.parts[0] == "me"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from services.sandbox.exchange import Query, Surroundings
+from services.sandbox.faults import Fault
 from services.sandbox.meta.params import Files, Params
 from services.sandbox.meta.tokens import Token, Tokens
 from services.sandbox.meta.world import Node, World
@@ -69,6 +70,8 @@ class Context:
     """The part of the path behind the object."""
     nested: bool = False
     """For an edge inside `fields`: the answer becomes a part of another one."""
+    fault: Fault | None = None
+    """The fault that hits the call, for operations that know of more ways to fail."""
 
     @property
     def params(self) -> Params:
@@ -120,6 +123,8 @@ class Operation:
     """The use case whose budget pays; None: what the object's kind says."""
     marketing: bool = False
     """Falls under the Marketing API's shorter life of versions, whatever object it names."""
+    inherits: tuple[str, ...] = ()
+    """Parameters of the whole call that reach it where it is an edge inside `fields`, unless its own say otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,21 +15,21 @@ from services.sandbox.meta.errors import GraphError, bad_parameter, missing_obje
 from services.sandbox.meta.insights.ads_query import AdsQuery, read_query
 from services.sandbox.meta.insights.ads_report import (
     LEVEL_OF,
-    MAX_POINTS,
-    MAX_POINTS_OF_A_JOB,
     OLD_REACH_MONTHS,
     Report,
     Scope,
-    points,
+    is_too_much,
     too_much_data,
 )
 from services.sandbox.meta.insights.days import months_before, today_in
 from services.sandbox.meta.insights.desk import desk_of
-from services.sandbox.meta.insights.runs import LIFE, TOO_LARGE, Run, not_loaded
+from services.sandbox.meta.insights.runs import FAILED, LIFE, SKIPPED, TOO_LARGE, Failure, Run, not_loaded
+from services.sandbox.meta.listing import NotCovered
 from services.sandbox.meta.operations import Context, Operation
 from services.sandbox.meta.world import Node
 
 DEFAULT_LIMIT = 25
+_UNCOVERED = ("export_columns", "export_format", "export_name", "cpas_only", "product_id_limit")
 BUCKET = "ads_insights"
 OLD_REACH_REPORTS_A_DAY = 10
 """O: asynchronous reports of an account with reach of more than 13 months ago."""
@@ -41,7 +41,7 @@ def read_insights(context: Context) -> object:
     """Rows at once. Raises: GraphError 100 for what cannot be asked, 100/1487534 for too much."""
     scope = _scope(context, context.named)
     query = _query(context, scope)
-    if points(scope, query) > MAX_POINTS:
+    if is_too_much(scope, query, as_a_job=False):
         raise too_much_data()
     return _page(context, desk_of(context.world).report(scope, query), context.named)
 
@@ -64,12 +64,18 @@ def order_insights(context: Context) -> object:
         ordered_at=now,
         today=scope.today,
         seconds=JOB_SECONDS,
-        failure=TOO_LARGE if points(scope, query) > MAX_POINTS_OF_A_JOB else None,
+        failure=TOO_LARGE if is_too_much(scope, query, as_a_job=True) else _asked_failure(context),
         keeps_old_reach=is_old and runs.count_old_reach(account.id, now) < OLD_REACH_REPORTS_A_DAY,
     )
     context.world.nodes.hold(node)
     runs.add(run, context.world)
     return {"report_run_id": run_id}
+
+
+def _asked_failure(context: Context) -> Failure | None:
+    """How a fault lets the report end."""
+    wanted = context.fault.args.get("job") if context.fault else None
+    return {"failed": FAILED, "skipped": SKIPPED}.get(str(wanted))
 
 
 def read_run(context: Context) -> object:
@@ -104,6 +110,9 @@ def _scope(context: Context, target: Node) -> Scope:
 
 
 def _query(context: Context, scope: Scope) -> AdsQuery:
+    for name in _UNCOVERED:
+        if name in context.params:
+            raise NotCovered(f"parameter {name} of ads insights")
     zone = str(context.world.nodes[scope.target.account].values.get("timezone_name"))
     earliest = today_in(zone, scope.target.created_at)
     return read_query(context.params, LEVEL_OF[scope.target.kind], scope.today, earliest)
@@ -142,7 +151,7 @@ def _limit(params: Mapping[str, str]) -> int:
     text = params.get("limit", str(DEFAULT_LIMIT)).strip('"')
     if not text.isascii() or not text.isdigit() or int(text[:10]) < 1:
         raise bad_parameter("Param limit must be a positive integer")
-    return min(int(text[:10]), MAX_POINTS)
+    return int(text[:10])
 
 
 def _start(params: Mapping[str, str], limit: int) -> int:
@@ -173,7 +182,15 @@ def _place(cursor: str) -> int:
 
 OPERATIONS = (
     *(
-        Operation(f"meta.{kind}.insights", method, f"{{{kind}}}/insights", run, bucket=BUCKET, marketing=True)
+        Operation(
+            f"meta.{kind}.insights",
+            method,
+            f"{{{kind}}}/insights",
+            run,
+            bucket=BUCKET,
+            marketing=True,
+            inherits=("date_preset", "time_range"),
+        )
         for kind in LEVEL_OF
         for method, run in (("GET", read_insights), ("POST", order_insights))
     ),

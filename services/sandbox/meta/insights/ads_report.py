@@ -23,9 +23,12 @@ LEVEL_OF: Mapping[str, str] = {"ad_account": "account", "campaign": "campaign", 
 _EDGES = {"campaign": "campaigns", "adset": "adsets", "ad": "ads"}
 _ABOVE = {"campaign": "campaign_id", "adset": "adset_id"}
 OLD_REACH_MONTHS = 13  # O
-MAX_POINTS = 1_000_000
-MAX_POINTS_OF_A_JOB = 20_000_000
+MAX_POINTS, MAX_POINTS_OF_A_JOB = 1_000_000, 50_000_000
 """Objects times days times parts that a report may count. Meta has such limits and publishes no number (O)."""
+MAX_ROWS_AT_ONCE, MAX_ROWS_OF_A_JOB = 150_000, 300_000
+"""Days of objects that may be counted before the first row is known: where rows are sorted, or judged by numbers."""
+_OBJECT_COSTS = 10
+"""Finding an object takes as long as counting so many of its days."""
 _PARTS: Mapping[str, int] = {
     "age": 7,
     "gender": 3,
@@ -193,15 +196,19 @@ def _action_types(filters: Sequence[Filter]) -> Callable[[str], bool]:
     return lambda kind: all(rule.passes(kind) for rule in rules)
 
 
-def points(scope: Scope, query: AdsQuery) -> int:
-    """How much a report has to count at most."""
+def is_too_much(scope: Scope, query: AdsQuery, *, as_a_job: bool) -> bool:
+    """Whether a report has to count more than one may."""
     level = query.level
     at_own_level = level == LEVEL_OF[scope.target.kind]
     objects = 1 if at_own_level else len(scope.world.listed(scope.target, _EDGES[level]))
+    days = sum(len(period) for period in query.periods)
     parts = 1
     for name in query.breakdowns:
         parts *= _PARTS[name]
-    return objects * sum(len(period) for period in query.periods) * parts
+    if objects * days * parts > (MAX_POINTS_OF_A_JOB if as_a_job else MAX_POINTS):
+        return True
+    needs_all = query.sort is not None or any(rule.level is None for rule in query.filters)
+    return needs_all and objects * (days + _OBJECT_COSTS) > (MAX_ROWS_OF_A_JOB if as_a_job else MAX_ROWS_AT_ONCE)
 
 
 def too_much_data() -> GraphError:

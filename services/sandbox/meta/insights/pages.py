@@ -126,7 +126,8 @@ def _trailing(day: date, period: str) -> Period:
 
 def _metrics(context: Context, known: Mapping[str, Metric]) -> list[Metric]:
     """Raises: GraphError 3001 without a metric, 100 if one of them is none of this object."""
-    names = names_of(context.params)
+    _, _, in_path = context.edge.partition("/")
+    names = [in_path] if in_path else names_of(context.params)
     if any(name not in known for name in names):
         raise not_a_metric()
     return [known[name] for name in names]
@@ -166,4 +167,6 @@ def _need_page_token(context: Context) -> None:
 OPERATIONS = (
     Operation("meta.page.insights", "GET", "{page}/insights", page_insights, scopes=SCOPES),
     Operation("meta.post.insights", "GET", "{post}/insights", post_insights, scopes=SCOPES),
+    Operation("meta.page.insights", "GET", "{page}/insights/{word}", page_insights, scopes=SCOPES),
+    Operation("meta.post.insights", "GET", "{post}/insights/{word}", post_insights, scopes=SCOPES),
 )

@@ -282,6 +282,24 @@ def test_insights_are_read_inside_fields_and_for_many_ids(sandbox: SandboxProces
     assert [row.get("insights", {"data": []})["data"] for row in listed] == direct
 
 
+def test_days_named_for_a_list_are_those_of_the_insights_inside_it(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    path = f"{account['id']}/campaigns"
+    named = sandbox.get(path, fields="insights{spend}", date_preset="yesterday", limit="5").json()["data"]
+    inside = sandbox.get(path, fields="insights.date_preset(yesterday){spend}", limit="5").json()["data"]
+    assert [row["insights"]["data"] for row in named if "insights" in row] == [
+        row["insights"]["data"] for row in inside if "insights" in row
+    ]
+    assert any("insights" in row for row in named)
+
+
+def test_parameters_that_are_not_covered_are_said_not_ignored(sandbox: SandboxProcess) -> None:
+    path = f"{sandbox.accounts('ad_account')[0]['id']}/insights"
+    assert sandbox.get(path, export_format="csv").status_code == 501
+    assert sandbox.get(path, breakdowns="product_id").status_code == 501
+    assert [row["operation"] for row in sandbox.calls()[-2:]] == [None, None]
+
+
 def test_a_deleted_campaign_leaves_the_list_and_keeps_its_numbers(sandbox: SandboxProcess) -> None:
     account = sandbox.accounts("ad_account")[0]
     path = f"{account['id']}/insights"

@@ -20,8 +20,8 @@ def window(sandbox: SandboxProcess, days: int) -> tuple[str, str, str, str]:
     now = datetime.fromisoformat(sandbox.client.get("/_sandbox/clock").json()["now"])
     end = now.replace(hour=0, minute=0, second=0, microsecond=0)
     begin = end - timedelta(days=days)
-    unix = [str(int(moment.timestamp())) for moment in (begin, end)]
-    return begin.date().isoformat(), (end - timedelta(days=1)).date().isoformat(), *unix
+    first, last = begin.date().isoformat(), (end - timedelta(days=1)).date().isoformat()
+    return first, last, str(int(begin.timestamp())), str(int(end.timestamp()))
 
 
 def truth(sandbox: SandboxProcess, account: dict[str, Any], since: str, until: str) -> list[dict[str, Any]]:

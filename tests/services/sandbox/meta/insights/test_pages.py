@@ -98,6 +98,14 @@ def test_one_wrong_metric_fails_the_whole_call(sandbox: SandboxProcess) -> None:
     assert (none["code"], none["error_subcode"]) == (3001, 1504028)
 
 
+def test_a_metric_may_stand_in_the_path(sandbox: SandboxProcess) -> None:
+    page = sandbox.accounts("page")[0]
+    token = page_token(sandbox, page["id"])
+    asked = sandbox.get(f"{page['id']}/insights", token, metric="page_media_view", period="day").json()["data"]
+    assert sandbox.get(f"{page['id']}/insights/page_media_view", token, period="day").json()["data"] == asked
+    assert sandbox.get(f"{page['id']}/insights/colour", token).json()["error"]["code"] == 100
+
+
 def test_only_the_pages_own_token_may_ask(sandbox: SandboxProcess) -> None:
     page = sandbox.accounts("page")[0]
     error = sandbox.get(f"{page['id']}/insights", metric="page_media_view").json()["error"]

@@ -105,3 +105,30 @@ def test_what_cannot_be_asked_is_refused_when_it_is_ordered(sandbox: SandboxProc
 def test_a_job_of_others_is_unknown(sandbox: SandboxProcess) -> None:
     run = order(sandbox, sandbox.accounts("ad_account")[0]["id"])
     assert sandbox.get(run, "user_newcomer").json()["error"]["code"] == 100
+
+
+@e2e
+@pytest.mark.parametrize(("ending", "status"), [("failed", "Job Failed"), ("skipped", "Job Skipped")])
+def test_a_fault_lets_a_job_fail_or_be_skipped(sandbox: SandboxProcess, ending: str, status: str) -> None:
+    sandbox.fault("server_error", {"operation": "meta.ad_account.insights", "method": "POST"}, args={"job": ending})
+    run = order(sandbox, sandbox.accounts("ad_account")[0]["id"])
+    advance(sandbox, 3600)
+    shown = sandbox.get(run, "system_main").json()
+    assert (shown["async_status"], shown["async_percent_completion"]) == (status, 0)
+    assert shown.get("error_code") == (-2 if ending == "failed" else None)
+    assert sandbox.get(f"{run}/insights", "system_main").json()["error"]["code"] == 2601
+
+
+@e2e
+def test_a_job_that_is_too_large_fails_and_says_so(sandbox: SandboxProcess) -> None:
+    ranges = ",".join('{"since":"2025-12-01","until":"2026-11-01"}' for _ in range(30))
+    run = order(
+        sandbox,
+        sandbox.accounts("ad_account")[0]["id"],
+        level="ad",
+        time_ranges=f"[{ranges}]",
+        breakdowns="hourly_stats_aggregated_by_advertiser_time_zone",
+    )
+    advance(sandbox, 3600)
+    shown = sandbox.get(run, "system_main").json()
+    assert (shown["async_status"], shown["error_code"], shown["error_subcode"]) == ("Job Failed", -3, 1504045)
