@@ -173,7 +173,7 @@ class _Spent:
 
 def make_pixel(world: World, business: Node, ad_account: Node) -> Node:
     values = {
-        "name": f"{business.values['name']} pixel",
+        "name": f"{ad_account.values['name']} pixel",
         "code": "<!-- Meta Pixel Code -->",
         "is_unavailable": False,
         "is_created_by_business": True,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
 from services.sandbox.meta.dice import mix
 from services.sandbox.meta.families import Run
-from services.sandbox.meta.patterns import count, counts_of, pattern
+from services.sandbox.meta.patterns import PERIOD, count, counts_of, pattern
 from services.sandbox.meta.series import POST_DAYS, Series
 from services.sandbox.meta.world import Node, World
 
@@ -143,7 +143,7 @@ def lifetime_sum(world: World, node: Node) -> tuple[Numbers, tuple[tuple[dt.date
 def _life(world: World, node: Node) -> Iterator[dt.date]:
     """The days on which a post is seen, as far as they are over."""
     series = world.series[node.account]
-    begun = series.day_of(node.created_at)
+    begun = series.day_of(_published_at(node))
     return _days(begun, min(series.yesterday(), begun + dt.timedelta(days=POST_DAYS - 1)))
 
 
@@ -182,10 +182,11 @@ class _Shares:
         elif begin < end:
             yield Piece(series.sort, begin, end)
         for post in self._posts:
-            age = (day - series.day_of(post.created_at)).days
+            age = (day - series.day_of(_published_at(post))).days
             if 0 <= age < POST_DAYS:
                 seed = mix(series.seed, day.toordinal(), int.from_bytes(post.id.encode(), "big"))
-                yield Piece("posts", seed % 4096, seed % 4096 + seed % series.most * (POST_DAYS - age) // POST_DAYS)
+                views = (series.least + seed % (series.most - series.least)) * (POST_DAYS - age) // POST_DAYS
+                yield Piece("posts", seed % PERIOD, seed % PERIOD + views)
 
 
 def _rows(shares: _Shares, days: Iterable[dt.date]) -> Iterator[Row]:
@@ -213,14 +214,24 @@ def _new_posts(world: World, series: Series, node: Node) -> Iterator[Node]:
     """Posts that came after the start of the world: the object itself, or what it lists."""
     kind = series.family.kind
     if node.kind == kind:
-        if world.nodes.place_of(node.id) is None:
+        if world.nodes.place_of(node.id) is None and _is_public(node):
             yield node
         return
     edge = ACCOUNT_CHILDREN.get(node.kind, {}).get("posts")
     for node_id in node.edges.get(edge, ()) if edge else ():
         post = world.nodes[node_id]
-        if post.kind == kind and not post.hidden:
+        if post.kind == kind and _is_public(post):
             yield post
+
+
+def _is_public(post: Node) -> bool:
+    return not post.hidden and post.values.get("is_published") is not False
+
+
+def _published_at(post: Node) -> dt.datetime:
+    """A draft or a scheduled post is made before it is published."""
+    shown = post.values.get("created_time") or post.values.get("timestamp")
+    return shown if isinstance(shown, dt.datetime) else post.created_at
 
 
 def _count(piece: Piece, events: Mapping[str, Sequence[int]]) -> dict[str, int]:

@@ -182,6 +182,24 @@ def test_a_post_that_came_later_counts_from_the_next_day_on() -> None:
     assert by_date(rows(world, page, since, until)) == by_date(rows(world, post, since, until))
 
 
+def test_a_draft_is_seen_by_nobody_before_its_publication() -> None:
+    clock = Clock()
+    world = World(7, "small", clock)
+    page, made = make_cast(world).pages["empty"], clock.now()
+    values = {"created_time": Moment.at(made), "is_published": False}
+    post_id = f"{page.id}_{world.new_id('post')}"
+    post = world.create(Node(post_id, "post", page.id, values, made, made, ("page", page.id)))
+    clock.advance(10 * 86_400)
+    assert post.totals == {"views": 0, "likes": 0, "comments": 0, "shares": 0}
+    published = clock.now()
+    world.change(post, {"created_time": Moment.at(published), "is_published": True})
+    world.enlist(post, page, "posts")
+    clock.advance(3 * 86_400)
+    assert post.totals["views"] > 0
+    found = rows(world, page, made.date(), clock.now().date())
+    assert [row.views > 0 for row in found] == [row.date >= published.date() for row in found]
+
+
 def test_what_is_deleted_later_keeps_its_numbers(yesterday: date) -> None:
     world = World(7, "small", Clock())
     account = make_cast(world).ad_accounts["second"]
