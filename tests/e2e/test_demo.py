@@ -18,6 +18,9 @@ pytestmark = pytest.mark.e2e
 SAID = (
     "3 HTTP calls, 120 quota units",
     "duplicates dropped",
+    "28 calls asked, 1 HTTP calls made, 14 quota units spent",
+    "calls asked, 5 HTTP calls made",
+    "44 calls asked, 1 HTTP calls made, 22 quota units spent",
     "request to result",
     "161 signed, 32 of them repeated",
     "12 with a wrong signature refused",

@@ -21,6 +21,18 @@ class Check:
     ok: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What a stretch of reads cost, each apart."""
+
+    asked: int = 0
+    http_calls: int = 0
+    units: int = 0
+
+    def __add__(self, other: "Stretch") -> "Stretch":
+        return Stretch(self.asked + other.asked, self.http_calls + other.http_calls, self.units + other.units)
+
+
 @dataclass(slots=True)
 class Numbers:
     """Everything that the demo measured."""
@@ -36,6 +48,8 @@ class Numbers:
     queued_asks: int = 0
     steady: PlatformCalls = field(default_factory=lambda: PlatformCalls(0, 0, 0))
     steady_times: Sequence[float] = ()
+    stretches: dict[str, Stretch] = field(default_factory=dict)
+    """By what was read in bulk."""
     pushed: int = 0
     pushed_again: int = 0
     push_tries: int = 0
@@ -101,6 +115,9 @@ def _traffic(numbers: Numbers) -> Table:
         f"{numbers.queued_asks} asked, {queued.items} reads made in {queued.http_calls} HTTP calls, "
         f"{queued.units} quota units",
     )
+    for what, stretch in numbers.stretches.items():
+        cost = f"{stretch.asked} calls asked, {stretch.http_calls} HTTP calls made, {stretch.units} quota units spent"
+        table.add_row(what, cost)
     table.add_row(
         "20/s sent at once",
         f"{len(times)} asked, {numbers.steady.items} reads in {numbers.steady.http_calls} HTTP calls",

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.local.demo import pushing
+from deploy.local.demo.bulk_reads import PLATFORM, Bus, read_in_bulk
 from deploy.local.demo.faults import Victims, kill_in_turn
 from deploy.local.demo.internal_system import Api, DemoFailed, Results, Writer, reading
 from deploy.local.demo.outcome import (
@@ -46,7 +47,6 @@ from deploy.local.demo.traffic import (
 READ_TOPICS = ("ingest.accepted", "batcher.results", "ingest.dead_letters", pushing.TOPIC)
 ITEMS_PER_BATCH = 50
 RESULT_SECONDS = 60.0
-PLATFORM = {"platform": "meta"}
 
 
 @dataclass(slots=True)
@@ -140,6 +140,7 @@ async def _drive(
 async def _play(stage: Stage, values: Mapping[str, str], victims: Victims, steady_seconds: int) -> None:
     bad = await send_bad(values, stage.ingest, stage.writer, stage.scene)
     queued = await _queue_and_flush(stage)
+    bulk = await _read_in_bulk(stage, values)
     steady = await _send_at_once(stage, steady_seconds)
     pushed = invent_accounts(stage.scene)
     await _connect(stage, values, pushed)
@@ -150,10 +151,11 @@ async def _play(stage: Stage, values: Mapping[str, str], victims: Victims, stead
     stage.numbers.replayed = await replay_for_somebody(stage.receiver, stranger_id, pushed)
     await until_published(stage.results, pushed)
     await until_bad_is_answered(stage.results, bad)
-    good = (queued, steady, through_faults)
+    good = (queued, bulk, steady, through_faults)
     done = ended(stage.results, *good)
     by_status = await statuses(stage.ingest, done, stage.bar("asking ingest how each ended", len(done.requests)))
     total = QUEUED_REQUESTS + STEADY_PER_SECOND * steady_seconds + STORM_READS
+    total += sum(stretch.asked for stretch in stage.numbers.stretches.values())
     count_everything(stage.numbers, stage.results, bad, good, done)
     check_everything(stage.numbers, bad, done, total, by_status)
     await check_pushed(stage.numbers, stage.results, pushed, values, stage.scene)
@@ -210,6 +212,20 @@ async def _queue_and_flush(stage: Stage) -> Sent:
     )
     numbers.must_equal("quota units for them", QUEUED_OBJECTS, numbers.queued.units)
     return sent
+
+
+async def _read_in_bulk(stage: Stage, values: Mapping[str, str]) -> Sent:
+    stage.progress.console.print("  reading assets, lists page by page, and insights")
+    bus = Bus(
+        scene=stage.scene,
+        ingest=stage.ingest,
+        batcher=stage.batcher,
+        writer=stage.writer,
+        results=stage.results,
+        calls=stage.calls,
+        sandbox_url=values["SANDBOX_URL"],
+    )
+    return await read_in_bulk(bus, stage.numbers)
 
 
 async def _send_at_once(stage: Stage, seconds: int) -> Sent:

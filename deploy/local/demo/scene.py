@@ -41,6 +41,10 @@ class Scene:
     second_org_id: UUID
     second_connection_id: UUID
     """Another organization, which only gets webhooks."""
+    sees: tuple[tuple[str, str], ...] = ()
+    """Type and id of every account that the token may read."""
+    ad_account: str = ""
+    """The ad account among them that has most."""
 
 
 async def operator_key(values: Mapping[str, str], say: Say, keep: Callable[[str], None]) -> str:
@@ -78,21 +82,23 @@ async def set_scene(values: Mapping[str, str], key: str, say: Say) -> Scene:
         name = f"demo {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
         made = await ingest.ask("POST", "/v1/keys", json={"name": name, "role": "editor"})
     say("two organizations, a key and a producer are there")
-    app, token, object_ids = await _world(values["SANDBOX_URL"])
-    connection_id = await _connection(values, key, org_id, app, token)
-    second_connection_id = await _connection(values, key, second_org_id, app, token)
-    say(f"a connection to Meta is there for each, its token sees {len(object_ids)} objects")
+    seen = await _world(values["SANDBOX_URL"])
+    connection_id = await _connection(values, key, org_id, seen.app, seen.token)
+    second_connection_id = await _connection(values, key, second_org_id, seen.app, seen.token)
+    say(f"a connection to Meta is there for each, its token sees {len(seen.object_ids)} objects")
     return Scene(
         org_id=org_id,
         operator_key=key,
         key=made["key"],
         key_id=UUID(made["key_id"]),
         connection_id=connection_id,
-        object_ids=object_ids,
-        token=token,
-        app=app,
+        object_ids=seen.object_ids,
+        token=seen.token,
+        app=seen.app,
         second_org_id=second_org_id,
         second_connection_id=second_connection_id,
+        sees=seen.accounts,
+        ad_account=seen.ad_account,
     )
 
 
@@ -154,19 +160,30 @@ async def _until_known(assets: Api, org_id: UUID) -> None:
     raise DemoFailed(f"asset_sync still does not know organization {org_id}: {answer.text[:300]}")
 
 
-async def _world(sandbox_url: str) -> tuple[str, str, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A token of an app, and what it sees."""
+
+    app: str
+    token: str
+    object_ids: tuple[str, ...]
+    accounts: tuple[tuple[str, str], ...]
+    ad_account: str
+
+
+async def _world(sandbox_url: str) -> _Seen:
     """Find an app, a valid user's token and enough objects that the token sees."""
     async with httpx.AsyncClient(base_url=sandbox_url, timeout=30, trust_env=False) as client:
         world = (await client.get("/_sandbox/world")).json()
         meta = world["platforms"]["meta"]
         tokens = [t for t in meta["tokens"] if t["state"] == "valid" and t["kind"] in ("user", "system_user")]
         for token in tokens:
-            objects: list[str] = []
-            for account in token["sees"]:
-                objects += await _children(client, meta, account)
-            unique = tuple(dict.fromkeys(objects))
+            objects = {account["id"]: await _children(client, meta, account) for account in token["sees"]}
+            unique = tuple(dict.fromkeys(each for ids in objects.values() for each in ids))
             if len(unique) >= OBJECTS_NEEDED:
-                return token["app"], token["access_token"], unique
+                accounts = tuple((account["type"], account["id"]) for account in token["sees"])
+                largest = max(objects, key=lambda account: len(objects[account]))
+                return _Seen(token["app"], token["access_token"], unique, accounts, largest)
     raise DemoFailed(f"the sandbox's world has no Meta token that sees {OBJECTS_NEEDED} objects")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -51,8 +51,8 @@ class BadInput:
     """Records that must become dead letters."""
 
 
-def read_of(scene: Scene, number: int, **more: Any) -> dict[str, Any]:
-    """Give the payload that reads one of the connection's objects."""
+def read_of(scene: Scene, number: int = 0, **more: Any) -> dict[str, Any]:
+    """Give the payload that reads one of the connection's objects, or whatever `more` says instead."""
     return {
         "platform": "meta",
         "connection_id": str(scene.connection_id),
@@ -118,6 +118,19 @@ async def send_through_faults(ingest: Api, writer: Writer, scene: Scene, advance
         advance(1)
         await asyncio.sleep(STORM_PAUSE_SECONDS)
     return sent
+
+
+async def send_twice(
+    ingest: Api, writer: Writer, scene: Scene, payloads: Sequence[Mapping[str, Any]], name: str
+) -> tuple[Sent, list[str]]:
+    """Send every read by HTTP and by Kafka, as two systems would; give the HTTP requests' ids in order too."""
+    sent, requests = Sent(), []
+    for number, payload in enumerate(payloads):
+        key = f"{name}-{number}"
+        answer = await _post(ingest, scene, key, dict(payload), f"{key}-http", sent)
+        await _publish(writer, scene, key, dict(payload), f"{key}-kafka", sent)
+        requests.append(answer["request_id"])
+    return sent, requests
 
 
 async def _post_insisting(
