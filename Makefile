@@ -41,6 +41,7 @@ check: install ## format, lint, types, imports, layout, generated documents, uni
 	$(BIN)/lint-imports
 	$(BIN)/python -m libs.events.generate --check
 	$(BIN)/python -m deploy.watch --check
+	$(BIN)/python -m deploy.platforms_page --check
 	$(BIN)/python -m pytest -q -m "$(UNIT)"
 
 test: check ## check, then every other test against real Postgres, Kafka and Valkey

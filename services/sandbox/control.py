@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from services.sandbox import coverage
 from services.sandbox.calls import MAX_PAGE
 from services.sandbox.clock import ClockRefused, rfc3339
 from services.sandbox.deliveries import MAX_ROWS
@@ -177,6 +178,10 @@ async def get_ca(sandbox: Sandbox, call: ControlCall) -> Reply:
     return 200, sandbox.ca_pem
 
 
+async def get_coverage(sandbox: Sandbox, call: ControlCall) -> Reply:
+    return 200, coverage.as_json()
+
+
 async def get_refused(sandbox: Sandbox, call: ControlCall) -> Reply:
     return 200, sandbox.state.refusals.as_json()
 
@@ -232,6 +237,7 @@ _Verb = Callable[[Sandbox, ControlCall], Awaitable[Reply]]
 _NOUNS: dict[str, dict[str, _Verb]] = {
     "world": {"GET": get_world},
     "calls": {"GET": get_calls},
+    "coverage": {"GET": get_coverage},
     "deliveries": {"GET": get_deliveries},
     "faults": {"GET": get_faults, "POST": post_faults, "DELETE": delete_faults},
     "clock": {"GET": get_clock, "POST": post_clock},
