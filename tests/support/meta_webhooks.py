@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.meta_writes import VERSIONS
 from tests.support.sandbox import GRAPH, SandboxProcess
 from tests.support.webhook_sink import Delivery, WebhookSink
 
@@ -23,7 +24,8 @@ def subscribe(
         "object": name, "fields": fields, "callback_url": sink.url, "verify_token": sink.verify_token,
         "access_token": row["access_token"], **more,
     }  # fmt: skip
-    return sandbox.client.post(f"/{row['host']}/v26.0/{row['app']}/subscriptions", data=asked)
+    version = VERSIONS.get(row["host"], "v26.0")
+    return sandbox.client.post(f"/{row['host']}/{version}/{row['app']}/subscriptions", data=asked)
 
 
 def install(sandbox: SandboxProcess, account: str, token: str, host: str = GRAPH, **params: str) -> httpx.Response:
