@@ -1,69 +1,220 @@
-"""Meta's official SDK, unmodified, against the sandbox; run as its own process, since it lives on global state.
+"""Meta's official SDK, unmodified, through the sandbox's proxy: a process of its own, since it lives on global state.
 
-Arguments: the sandbox's Graph address, app id, app secret, access token, ad account id. Prints what it saw as JSON.
+It is told nothing of the sandbox but HTTPS_PROXY and REQUESTS_CA_BUNDLE. Reads what it needs as JSON on stdin, prints
+what it saw as JSON on stdout, a key per scenario.
 """
 
 import json
 import sys
+import time
+from collections.abc import Mapping
 from typing import Any
 
+from facebook_business.adobjects.ad import Ad
 from facebook_business.adobjects.adaccount import AdAccount
+from facebook_business.adobjects.adcreative import AdCreative
+from facebook_business.adobjects.adreportrun import AdReportRun
+from facebook_business.adobjects.adset import AdSet
+from facebook_business.adobjects.business import Business
 from facebook_business.adobjects.campaign import Campaign
+from facebook_business.adobjects.page import Page
 from facebook_business.adobjects.user import User
 from facebook_business.api import FacebookAdsApi, FacebookResponse
 from facebook_business.exceptions import FacebookRequestError
-from facebook_business.session import FacebookSession
+
+POLL_SECONDS = 0.1
+JOB_SECONDS = 30.0
+INSIGHT_FIELDS = ("campaign_id", "impressions", "clicks", "spend", "date_start")
 
 
-def run(graph: str, app_id: str, app_secret: str, token: str, account_id: str) -> dict[str, Any]:
-    FacebookSession.GRAPH = graph
-    api = FacebookAdsApi.init(app_id, app_secret, token, crash_log=False)
-    account = AdAccount(account_id)
-    seen: dict[str, Any] = {"account": account.api_get(fields=["name", "currency", "account_status"]).export_all_data()}
-    campaigns = account.get_campaigns(fields=[Campaign.Field.name, Campaign.Field.status], params={"limit": 40})
-    seen["campaigns"] = [[campaign["id"], campaign["name"]] for campaign in campaigns]
-    seen["total"] = campaigns.total()
-    seen["ad_accounts"] = [found["id"] for found in User("me").get_ad_accounts()]
-    seen["batch"] = run_batch(api, seen["campaigns"])
-    seen["errors"] = [failure(Campaign("123")), failure(account, ["colour"])]
-    FacebookAdsApi.init(app_id, "wrong secret", token, crash_log=False)
-    seen["errors"].append(failure(AdAccount(account_id)))
-    return seen
+class Session:
+    """One user of the SDK. `given`: app_id, app_secret, token, account, business, page, page_token, since, until."""
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self.given = given
+
+    @property
+    def account(self) -> AdAccount:
+        """Bound to whoever is signed in."""
+        return AdAccount(self.given["account"])
+
+    def sign_in(self, secret: str | None, token: str) -> FacebookAdsApi:
+        api: FacebookAdsApi = FacebookAdsApi.init(self.given["app_id"], secret, token, crash_log=False)
+        return api
+
+    def run(self) -> dict[str, Any]:
+        api = self.sign_in(self.given["app_secret"], self.given["token"])
+        campaigns = self.cursors()
+        return {
+            "cursors": campaigns,
+            "assets": self.assets(),
+            "batch": self.batch(api, campaigns["ids"]),
+            "insights": self.insights(),
+            "job": self.job(),
+            "created": self.create(),
+            "errors": self.errors(api),
+            "proofs": self.proofs(),
+            "page": self.page(),
+        }
+
+    def cursors(self) -> dict[str, Any]:
+        """More than one page of a list, fetched as the caller walks on."""
+        shown = self.account.api_get(fields=["name", "currency", "account_status"]).export_all_data()
+        fields = [Campaign.Field.name, Campaign.Field.status]
+        campaigns = self.account.get_campaigns(fields=fields, params={"limit": 40})
+        found = [(campaign["id"], campaign["name"]) for campaign in campaigns]
+        return {
+            "account": shown,
+            "ids": [one for one, _ in found],
+            "names": [name for _, name in found],
+            "total": campaigns.total(),
+        }
+
+    def assets(self) -> dict[str, list[str]]:
+        me, business = User("me"), Business(self.given["business"])
+        listed = {
+            "ad_accounts": me.get_ad_accounts(),
+            "pages": me.get_accounts(fields=["name"], params={"limit": 1}),
+            "businesses": me.get_businesses(),
+            "owned_ad_accounts": business.get_owned_ad_accounts(),
+            "owned_pages": business.get_owned_pages(),
+            "pixels": self.account.get_ads_pixels(),
+        }
+        return {name: [row["id"] for row in rows] for name, rows in listed.items()}
+
+    def batch(self, api: FacebookAdsApi, ids: list[str]) -> dict[str, Any]:
+        """More than fifty requests, one of them wrong; what is not done comes back as another batch."""
+        names: list[str] = []
+        failures: list[int] = []
+        asked = list(ids)
+        asked[3] = "123"
+        rounds = 0
+        for start in range(0, len(asked), 50):
+            batch = api.new_batch()
+            for campaign_id in asked[start : start + 50]:
+                Campaign(campaign_id).api_get(
+                    fields=["name"],
+                    batch=batch,
+                    success=lambda answer: names.append(answer.json()["name"]),
+                    failure=lambda answer: failures.append(error_code(answer)),
+                )
+            while batch is not None:
+                rounds += 1
+                batch = batch.execute()
+        return {"names": sorted(names), "failures": failures, "rounds": rounds}
+
+    def insights(self) -> list[dict[str, Any]]:
+        rows = self.account.get_insights(fields=list(INSIGHT_FIELDS), params={**self._range(), "limit": 60})
+        return [dict(row.export_all_data()) for row in rows]
+
+    def job(self) -> dict[str, Any]:
+        """The same as a report job, asked for until it is ready."""
+        run = self.account.get_insights(fields=list(INSIGHT_FIELDS), params=self._range(), is_async=True)
+        states: list[str] = []
+        deadline = time.monotonic() + JOB_SECONDS
+        while not states or states[-1] != "Job Completed":
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the job is still {states[-1]}")
+            run = run.api_get()
+            states.append(run[AdReportRun.Field.async_status])
+            time.sleep(POLL_SECONDS)
+        rows = [dict(row.export_all_data()) for row in run.get_result(params={"limit": 70})]
+        return {"percent": run[AdReportRun.Field.async_percent_completion], "last": states[-1], "rows": rows}
+
+    def create(self) -> dict[str, Any]:
+        """Campaign, ad set, creative and ad, each on top of the last; then changed, read back and deleted."""
+        campaign = self.account.create_campaign(
+            params={
+                Campaign.Field.name: "From the SDK",
+                Campaign.Field.objective: Campaign.Objective.outcome_traffic,
+                Campaign.Field.status: Campaign.Status.paused,
+                Campaign.Field.special_ad_categories: [],
+                Campaign.Field.is_adset_budget_sharing_enabled: False,
+            }
+        )
+        adset = self.account.create_ad_set(
+            params={
+                AdSet.Field.name: "Set",
+                AdSet.Field.campaign_id: campaign["id"],
+                AdSet.Field.daily_budget: 1000,
+                AdSet.Field.billing_event: AdSet.BillingEvent.impressions,
+                AdSet.Field.optimization_goal: AdSet.OptimizationGoal.link_clicks,
+                AdSet.Field.bid_strategy: AdSet.BidStrategy.lowest_cost_without_cap,
+                AdSet.Field.targeting: {"geo_locations": {"countries": ["SE"]}},
+                AdSet.Field.status: AdSet.Status.paused,
+            }
+        )
+        story = {"page_id": self.given["page"], "link_data": {"link": "https://example.com", "message": "Look"}}
+        creative = self.account.create_ad_creative(
+            params={AdCreative.Field.name: "Creative", AdCreative.Field.object_story_spec: story}
+        )
+        ad = self.account.create_ad(
+            params={
+                Ad.Field.name: "Ad",
+                Ad.Field.adset_id: adset["id"],
+                Ad.Field.creative: {"creative_id": creative["id"]},
+                Ad.Field.status: Ad.Status.paused,
+            }
+        )
+        campaign.api_update(params={Campaign.Field.name: "Renamed"})
+        read = Ad(ad["id"]).api_get(fields=["name", "adset_id", "campaign_id", "effective_status"]).export_all_data()
+        renamed = Campaign(campaign["id"]).api_get(fields=["name", "status"]).export_all_data()
+        Campaign(campaign["id"]).api_delete()
+        ids = {"campaign": campaign["id"], "adset": adset["id"], "creative": creative["id"], "ad": ad["id"]}
+        return {"ids": ids, "ad": read, "campaign": renamed}
+
+    def errors(self, api: FacebookAdsApi) -> dict[str, Any]:
+        """Status, code, subcode, type and whether it passes, as the SDK's own exception tells them."""
+        failures = {
+            "unknown id": lambda: Campaign("123").api_get(fields=["name"]),
+            "unknown field": lambda: self.account.api_get(fields=["colour"]),
+            "nothing given": lambda: self.account.create_campaign(params={}),
+            "too many items": lambda: too_many(api, self.given["account"]),
+            "throttled": lambda: Campaign(self.given["throttled"]).api_get(fields=["name"]),
+        }
+        return {name: failure(act) for name, act in failures.items()}
+
+    def proofs(self) -> list[list[Any]]:
+        """With another secret, and without one for an app that wants a proof with each call."""
+        self.sign_in("wrong secret", self.given["token"])
+        wrong = failure(lambda: AdAccount(self.given["account"]).api_get(fields=["name"]))
+        self.sign_in(None, self.given["strict_token"])
+        return [wrong, failure(lambda: User("me").api_get(fields=["name"]))]
+
+    def page(self) -> dict[str, Any]:
+        """A page's post, with the page's own token."""
+        self.sign_in(self.given["app_secret"], self.given["page_token"])
+        post = Page(self.given["page"]).create_feed(params={"message": "Said by the SDK"})
+        newest = next(iter(Page(self.given["page"]).get_posts(fields=["message"], params={"limit": 2})))
+        return {"id": post["id"], "newest": newest["id"], "message": newest["message"]}
+
+    def _range(self) -> dict[str, Any]:
+        return {
+            "level": "campaign",
+            "time_range": {"since": self.given["since"], "until": self.given["until"]},
+            "time_increment": 1,
+        }
 
 
-def run_batch(api: FacebookAdsApi, campaigns: list[list[str]]) -> dict[str, Any]:
-    """Fifty requests at a time, one of them wrong; what is not done comes back as another batch."""
-    names: list[str] = []
-    failures: list[int] = []
-    ids = [found[0] for found in campaigns]
-    ids[3] = "123"
-    rounds = 0
-    for start in range(0, len(ids), 50):
-        batch = api.new_batch()
-        for campaign_id in ids[start : start + 50]:
-            Campaign(campaign_id).api_get(
-                fields=["name"],
-                batch=batch,
-                success=lambda answer: names.append(answer.json()["name"]),
-                failure=lambda answer: failures.append(error_code(answer)),
-            )
-        while batch is not None:
-            rounds += 1
-            batch = batch.execute()
-    return {"names": sorted(names), "failures": failures, "rounds": rounds}
+def too_many(api: FacebookAdsApi, account: str) -> None:
+    batch = api.new_batch()
+    for _ in range(51):
+        batch.add("GET", (account,))
+    batch.execute()
 
 
 def error_code(answer: FacebookResponse) -> int:
     return int(answer.error().api_error_code())
 
 
-def failure(node: Any, fields: list[str] | None = None) -> list[Any]:
+def failure(act: Any) -> list[Any]:
     try:
-        node.api_get(fields=fields or ["name"])
+        act()
     except FacebookRequestError as error:
-        return [error.http_status(), error.api_error_code(), error.api_error_subcode(), error.api_error_type()]
+        told = [error.http_status(), error.api_error_code(), error.api_error_subcode(), error.api_error_type()]
+        return [*told, error.api_transient_error()]
     return []
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(run(*sys.argv[1:])))
+    sys.stdout.write(json.dumps(Session(json.load(sys.stdin)).run()))
