@@ -106,6 +106,10 @@ class _Levels:
         family.base = self.world.reserve("ad", family.total * ID_STEP)
         return self.world.nodes.found(family)
 
+    def _has_budget(self, campaign: int) -> bool:
+        """Every second campaign shares a budget among its ad sets."""
+        return campaign % 2 == 0
+
     def _campaign_above(self, adset: int) -> int:
         return self.campaigns.at_rank(rank_above(self.adsets, adset, self.counts.campaigns))
 
@@ -121,15 +125,16 @@ class _Levels:
 
     def _campaign(self, index: int) -> Node:
         dice = Dice(self.campaigns.seed, index)
-        budget = _budget(dice)
+        budget = _budget(dice, 2) if self._has_budget(index) else {}
         node = self._node(self.campaigns, index, self.account, f"{dice.choice(_SEASONS)} campaign")
         node.values |= {
             "objective": dice.choice(OBJECTIVES),
             "buying_type": "AUCTION",
-            "bid_strategy": "LOWEST_COST_WITHOUT_CAP",
-            "daily_budget": budget,
-            "budget_remaining": str(int(budget) // 2),
+            **budget,
             "special_ad_categories": [],
+            "special_ad_category": "NONE",
+            "source_campaign_id": "0",
+            "pacing_type": ["standard"],
             "start_time": self._moment(node.created_at + timedelta(hours=dice.between(1, 60))),
         }
         if not node.hidden:
@@ -148,15 +153,18 @@ class _Levels:
         dice = Dice(self.adsets.seed, index)
         campaign = self.world.nodes[self.campaigns.node_id(self._campaign_above(index))]
         node = self._node(self.adsets, index, campaign, "Ad set")
-        budget = _budget(dice)
         node.values |= {
             "campaign_id": campaign.id,
             "campaign": Ref(campaign.id),
-            "daily_budget": budget,
-            "budget_remaining": str(int(budget) // 3),
+            **({} if "daily_budget" in campaign.values else _budget(dice, 3)),
             "billing_event": "IMPRESSIONS",
             "optimization_goal": dice.choice(GOALS),
-            "bid_strategy": "LOWEST_COST_WITHOUT_CAP",
+            "destination_type": "WEBSITE",
+            "pacing_type": ["standard"],
+            "attribution_spec": [
+                {"event_type": "CLICK_THROUGH", "window_days": 7},
+                {"event_type": "VIEW_THROUGH", "window_days": 1},
+            ],
             "start_time": self._moment(node.created_at + timedelta(hours=dice.between(1, 60))),
             "targeting": {"age_min": 18, "age_max": 65, "geo_locations": {"countries": ["US"]}},
             "effective_status": self._effective(node.id),
@@ -257,5 +265,11 @@ def _status(family: Family, index: int) -> str:
     return "PAUSED" if mix(family.seed, index, 3) % 100 < 30 else "ACTIVE"
 
 
-def _budget(dice: Dice) -> str:
-    return str(dice.between(5, 500) * 100)
+def _budget(dice: Dice, left_of: int) -> dict[str, str]:
+    """A budget stands on the campaign or on its ad sets, never on both (O, reference/ad-campaign-group)."""
+    budget = dice.between(5, 500) * 100
+    return {
+        "daily_budget": str(budget),
+        "budget_remaining": str(budget // left_of),
+        "bid_strategy": "LOWEST_COST_WITHOUT_CAP",
+    }
