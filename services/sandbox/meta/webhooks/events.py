@@ -6,9 +6,11 @@ Values as in the samples of the documents (O), completed from the field list of 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from services.sandbox.meta.world import Node, World
+from services.sandbox.meta.ad_objects import effective_status
+from services.sandbox.meta.world import Late, Node, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Event:
 _ITEMS = {"added_photos": "photo", "added_video": "video", "shared_story": "share"}
 """`status_type` of a post (S) -> `item` of a change; every other: status."""
 _LEVELS = {"campaign": "CAMPAIGN", "adset": "AD_SET", "ad": "AD", "adcreative": "CREATIVE"}  # O
+_MOST_BELOW = 1_000
 _IN_PROCESS = frozenset({"IN_PROCESS", "PENDING_REVIEW"})
 """That a review counts as processing is M."""
 
@@ -175,9 +178,11 @@ def _thread(write: _Write) -> Iterator[Event]:
 
 def _ad_object(write: _Write) -> Iterator[Event]:
     """Changes of the effective status (O, ads-webhooks); they are told when a change is made, not at a creation."""
-    if write.kind != "change" or not write.changed("effective_status") or write.before is None:
+    if write.kind != "change" or write.before is None:
         return
-    was, status = write.before.values.get("effective_status"), str(write.node.values.get("effective_status"))
+    was, status = _effective_status(write.world, write.before), str(write.node.values.get("effective_status"))
+    if was == status:
+        return
     node, level = write.node, _LEVELS[write.node.kind]
     if was in _IN_PROCESS:
         value = {"id": node.id, "level": level, "status_name": status.replace("_", " ").capitalize()}
@@ -187,9 +192,28 @@ def _ad_object(write: _Write) -> Iterator[Event]:
         issues = node.values.get("issues_info") or [{}]
         told = {name: issues[0].get(name, default) for name, default in _ISSUE.items()}
         yield Event("ad_account", write.account, "with_issues_ad_objects", {"id": node.id, "level": level, **told})
-    if node.kind != "adcreative":
-        told = {"object_id": node.id, "object_type": node.kind, "changed_fields": ["effective_status"]}
+    for found in _touched(write.world, node):
+        told = {"object_id": found.id, "object_type": found.kind, "changed_fields": ["effective_status"]}
         yield Event("ad_account", write.account, "effective_status", told)
+
+
+def _effective_status(world: World, before: Node) -> str:
+    """As it was: a status that follows from others must not be read from what is there now."""
+    if isinstance(dict.get(before.values, "effective_status"), Late):
+        return effective_status(world, before)
+    return str(before.values.get("effective_status"))
+
+
+def _touched(world: World, node: Node) -> Iterator[Node]:
+    """The object, and what is switched on below it: its effective status follows."""
+    if node.kind == "adcreative":
+        return
+    yield node
+    edge = {"campaign": "adsets", "adset": "ads"}.get(node.kind)
+    if edge is not None:
+        for below in islice(world.listed(node, edge), _MOST_BELOW):
+            if below.status == "ACTIVE":
+                yield from _touched(world, below)
 
 
 _ISSUE = {"error_code": "567", "error_summary": "error summary", "error_message": "error message"}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.sandbox.exchange import Surroundings
+from services.sandbox.meta.alarm import Alarm
 from services.sandbox.meta.tokens import App, Tokens
 from services.sandbox.meta.webhooks.book import Book, Installation, Subscription
 from services.sandbox.meta.webhooks.events import Event, events_of
@@ -24,6 +25,8 @@ class Webhooks:
         self._world = world
         self._tokens = tokens
         self._sender = Sender(around.clock, around.deliveries)
+        # What happens by itself is told at its moment, not when somebody calls next.
+        self._alarm = Alarm(around.clock, world.agenda)
         world.on_write(self._on_write)
 
     def tell(

@@ -81,7 +81,10 @@ class Sender:
         )
         if not self._gathered:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._gathered.setdefault(where, []).append(change)
+        changes = self._gathered.setdefault(where, [])
+        # An ad account's changes are hints: one for each object is enough, whatever way it was touched.
+        if where.object != "ad_account" or change not in changes:
+            changes.append(change)
 
     def _flush(self) -> None:
         gathered, self._gathered = self._gathered, {}

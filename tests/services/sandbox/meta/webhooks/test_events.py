@@ -171,6 +171,21 @@ def test_an_ad_object_tells_of_every_effective_status_and_of_the_end_of_its_revi
     assert {"error_code", "error_summary", "error_message"} <= set(issue)
 
 
+def test_a_status_that_follows_from_others_is_told_with_everything_that_follows(told: Told, cast: Cast) -> None:
+    account = cast.ad_accounts["busy"]
+    adset = next(
+        node
+        for node in told.world.shown(account, "adsets")
+        if node.values["effective_status"] == "ACTIVE"
+        and any(ad.status == "ACTIVE" for ad in told.world.listed(node, "ads"))
+    )
+    below = [ad.id for ad in told.world.listed(adset, "ads") if ad.status == "ACTIVE"]
+    told.world.change(adset, {"status": "PAUSED"}, status="PAUSED")
+    assert [value["object_id"] for value in told.values()] == [adset.id, *below]
+    told.world.change(adset, {"name": "Renamed"})
+    assert len(told.events) == 1 + len(below)
+
+
 def test_nothing_is_told_of_what_nobody_can_subscribe_to(told: Told, cast: Cast) -> None:
     account = cast.ad_accounts["busy"]
     told.world.change(account, {"name": "Renamed"})
