@@ -176,3 +176,90 @@ async def test_ad_accounts_are_listed_without_the_token_in_their_paging(bench: B
     (result,) = await bench.results()
     assert result["result"]["data"][0]["id"].startswith("act_")
     assert token not in str(result)
+
+
+async def read_list(bench: Bench, object_id: str, edge: str, **params: Any) -> list[dict[str, Any]]:
+    """Ask for the pages of a list one after the other, each by the cursor that the result before it named."""
+    pages: list[dict[str, Any]] = []
+    wanted = {"object_id": object_id, "edge": edge, "fields": ["id"], **params}
+    while True:
+        (request_id,) = await bench.ask(object_id, request_type="list_edge", params=wanted, max_wait_seconds=0)
+        await bench.work()
+        (page,) = [each["result"] for each in await bench.results() if each["request_id"] == str(request_id)]
+        pages.append(page)
+        if "next" not in page.get("paging", {}):
+            return pages
+        wanted["after"] = page["paging"]["cursors"]["after"]
+
+
+async def test_a_list_is_read_page_by_page_and_each_page_costs_one_unit(bench: Bench, sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    await bench.connect(token=sandbox.token(TOKEN_ID))
+    pages = await read_list(bench, account["id"], "campaigns", limit=50)
+    truth = [item["id"] for item in sandbox.children(account, "campaigns")]
+    assert [row["id"] for page in pages for row in page["data"]] == truth
+    assert len(pages) == -(-len(truth) // 50) > 1
+    (ledger,) = await bench.fetch(
+        "SELECT scope, subject, sum(units)::int AS units FROM quota_ledger WHERE units > 0 GROUP BY 1, 2"
+    )
+    assert tuple(ledger.values()) == ("ads_management", account["id"].removeprefix("act_"), len(pages))
+
+
+async def test_every_list_of_assets_is_one_read_of_one_call(bench: Bench, sandbox: SandboxProcess) -> None:
+    await bench.connect(token=sandbox.token(TOKEN_ID))
+    sees = {(each["type"], each["id"]) for each in sandbox.token_row(TOKEN_ID)["sees"]}
+    (business,) = [account_id for kind, account_id in sees if kind == "business"]
+    lists = {
+        **{("me", edge): kind for edge, kind in (("accounts", "page"), ("adaccounts", "ad_account"))},
+        ("me", "businesses"): "business",
+        (business, "owned_pixels"): "pixel",
+        (business, "owned_product_catalogs"): "catalog",
+        (business, "owned_whatsapp_business_accounts"): "whatsapp",
+        (business, "instagram_accounts"): "instagram",
+    }
+    asked = {}
+    for (whose, edge), kind in lists.items():
+        params = {"object_id": whose, "edge": edge, "fields": ["id", "name"]}
+        (request_id,) = await bench.ask(whose, request_type="list_edge", params=params)
+        asked[str(request_id)] = kind
+    await bench.flush()
+    await bench.work()
+    found = {
+        (asked[result["request_id"]], row["id"]) for result in await bench.results() for row in result["result"]["data"]
+    }
+    assert found == {(kind, account_id) for kind, account_id in sees if kind != "threads"}
+    assert len([call for call in sandbox.calls() if call["parent"] is None]) == 1
+    (ledger,) = await bench.fetch("SELECT sum(units)::int AS units FROM quota_ledger")
+    assert ledger["units"] == len(lists)
+
+
+async def test_insights_cost_the_accounts_budget_of_insights_and_add_up(bench: Bench, sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]["id"]
+    await bench.connect(token=sandbox.token(TOKEN_ID))
+    reads: list[dict[str, Any]] = [
+        {"fields": ["impressions"]},
+        {"fields": ["impressions"], "level": "campaign", "limit": 500},
+    ]
+    for params in reads:
+        params |= {"object_id": account, "date_preset": "last_7d"}
+        await bench.ask(account, request_type="get_insights", params=params, max_wait_seconds=0)
+    await bench.work()
+    whole, by_campaign = (result["result"]["data"] for result in await bench.results())
+    assert len(whole) == 1 < len(by_campaign)
+    assert int(whole[0]["impressions"]) == sum(int(row["impressions"]) for row in by_campaign) > 0
+    spent = await bench.fetch(
+        "SELECT scope, subject, sum(units)::int AS units FROM quota_ledger WHERE units > 0 GROUP BY 1, 2"
+    )
+    assert [tuple(row.values()) for row in spent] == [("ads_insights", account.removeprefix("act_"), 2)]
+
+
+async def test_a_cursor_that_makes_no_sense_is_refused_and_not_tried_again(
+    bench: Bench, sandbox: SandboxProcess
+) -> None:
+    account = sandbox.accounts("ad_account")[0]["id"]
+    await bench.connect(token=sandbox.token(TOKEN_ID))
+    params = {"object_id": account, "edge": "ads", "fields": ["id"], "after": "bm9fY3Vyc29y"}
+    await bench.ask(account, request_type="list_edge", params=params, max_wait_seconds=0)
+    await bench.work()
+    (result,) = await bench.results()
+    assert (result["type"], result["error"]["code"]) == ("api_request.failed.v1", "rejected")
