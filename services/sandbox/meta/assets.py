@@ -47,7 +47,7 @@ _LARGE_BUSY = Part(
     "first", UTC_ZONE, AdCounts(6_000, 18_000, 60_000, 30_000), 30_000, 25_000, 20_000, 40_000, 4, (4_000, 900), 40
 )
 _LARGE_BRANCH = Part(
-    "first", PHOENIX, AdCounts(3_000, 9_000, 30_000, 15_000), 15_000, 12_000, 10_000, 12_000, 3, (900,), 5
+    "first", PHOENIX, AdCounts(4_000, 12_000, 40_000, 20_000), 15_000, 12_000, 10_000, 12_000, 3, (900,), 5
 )
 _LARGE_BRANCHES = 8
 _OWNED_AND_CLIENT = (
