@@ -214,7 +214,7 @@ def retired_version(current: str) -> GraphError:
 
 
 def unknown_path(path: str) -> GraphError:
-    """For edges that do not exist and versions that do not (T: issue 611 of arsduo/koala)."""
+    """For edges that nothing has (T: issue 611 of arsduo/koala), and for anything under an unknown version (T)."""
     return GraphError(400, 2500, f"Unknown path components: {path}")
 
 

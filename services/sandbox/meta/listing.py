@@ -1,9 +1,9 @@
 """Pages of a list: by cursor in both directions, or by offset.
 
 Page shape, `next` and its absence, offset O (docs/graph-api/results); `cursors.after` is there on the last page too
-(S). A limit that is too large for an edge is lowered, and the links stay right (O): to 100 for posts (T) and phone
-numbers (O). Default of 25 M; that ad edges refuse more than 5000 is M. Cursors are opaque; ours name the row they
-stand behind, so they go bad when that row leaves the list (O).
+(S). A limit that is too large for an edge is lowered, and the links stay right (O): to 100 for posts (O, v2.4 upgrade
+guide) and phone numbers (O). Default of 25 M; that ad edges refuse more than 5000 is M. Cursors are opaque; ours name
+the row they stand behind, so they go bad when that row leaves the list (O).
 """
 
 import base64
@@ -25,7 +25,7 @@ MAX_AD_ROWS = 5000
 LARGEST_PAGES: Mapping[str, int] = {
     "post": 100, "media": 100, "threads_post": 100, "comment": 100, "ig_comment": 50, "phone_number": 100
 }  # fmt: skip
-"""By what is listed: T for posts, O for Instagram comments and phone numbers, M for the others."""
+"""By what is listed: O for posts of pages, Instagram comments and phone numbers, M for the others."""
 DEEPEST: Mapping[str, int] = {"media": 10_000, "comment": 10_000, "ig_comment": 10_000}
 """Rows behind which no cursor leads: O for media (ig-user/media), comments "tens of thousands" (O), the number M."""
 _ZERO_ALLOWED = frozenset({"post", "media", "threads_post", "comment", "ig_comment"})

@@ -13,7 +13,7 @@ from services.sandbox.exchange import Answer, Call, Surroundings
 from services.sandbox.faults import Target
 from services.sandbox.meta import faulting
 from services.sandbox.meta.assets import make_cast
-from services.sandbox.meta.batch import Outer, read_items, run_batch
+from services.sandbox.meta.batch import MAX_SECONDS, Outer, read_items, run_batch
 from services.sandbox.meta.budgets import app_bucket
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
 from services.sandbox.meta.errors import GraphError, unknown_path
@@ -40,6 +40,9 @@ class MetaPlatform:
         "graph.facebook.com", "graph-video.facebook.com", "rupload.facebook.com", "graph.instagram.com",
         "graph.threads.net", "api.instagram.com", "www.facebook.com", "www.instagram.com", "www.threads.net",
     )  # fmt: skip
+
+    batch_seconds = MAX_SECONDS
+    """How long a batch is worked on."""
 
     def __init__(self, around: Surroundings, seed: int, size: Size) -> None:
         self._around = around
@@ -168,7 +171,11 @@ class MetaPlatform:
         except GraphError as error:
             return faulting.spoil(self._handler.render_error(error, None), fault)
         results = await run_batch(
-            self._handler, self._around, Outer(call, row, params, secret, version, asked.files), items
+            self._handler,
+            self._around,
+            Outer(call, row, params, secret, version, asked.files),
+            items,
+            max_seconds=self.batch_seconds,
         )
         answer = Answer(200, orjson.dumps(results), [("facebook-api-version", serving_version(version) or CURRENT)])
         return faulting.spoil(answer, fault)

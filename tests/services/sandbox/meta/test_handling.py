@@ -3,11 +3,13 @@
 import asyncio
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.sandbox.exchange import Call
+from services.sandbox.meta.platform import MetaPlatform
 from services.sandbox.outbound import Outbound
 from services.sandbox.state import State
 
@@ -99,3 +101,19 @@ def test_any_batch_gives_one_result_per_item(batch: list[Any], query: dict[str, 
 def test_any_body_is_answered(body: bytes, content_type: str) -> None:
     answer = ask("POST", "me", {"access_token": TOKENS[0]}, body, content_type)
     assert answer.status in {200, 400, 501}
+
+
+def test_what_a_batch_has_not_done_in_time_comes_back_as_null_and_undone() -> None:
+    state = State(7, "small", Outbound())
+    platform = state.platforms["meta"]
+    assert isinstance(platform, MetaPlatform)
+    platform.batch_seconds = 0.05
+    slow = {"platform": "meta", "kind": "slow", "match": {"item": 1}, "args": {"seconds": 60}}
+    state.faults.add(slow, state.check_fault)
+    me = {"method": "GET", "relative_url": "me"}
+    waits = {**me, "depends_on": "slow"}
+    body = urlencode({"access_token": TOKENS[0], "batch": json.dumps([me, {**me, "name": "slow"}, me, waits])}).encode()
+    call = Call("prefix", "POST", "graph.facebook.com", "/", {}, {}, body, "http://sandbox.test")
+    first, late, third, waiting = json.loads(asyncio.run(platform.answer(call)).body)
+    assert (first["code"], late, third["code"]) == (200, None, 200)
+    assert json.loads(waiting["body"])["error"]["code"] == 960

@@ -146,6 +146,15 @@ def test_versions_and_paths_that_are_not_served_are_refused(sandbox: SandboxProc
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
 
 
+def test_an_edge_of_other_objects_is_a_field_that_this_one_lacks(sandbox: SandboxProcess) -> None:
+    error = sandbox.get("me/accounts", token="page_busy").json()["error"]
+    assert error["message"] == "(#100) Tried accessing nonexisting field (accounts) on node type (Page)"
+    assert error["code"] == 100
+    for path, named in (("me/boguspath", "/boguspath"), ("v99.0/me/accounts", "/me/accounts")):
+        error = sandbox.get(path).json()["error"]
+        assert (error["code"], error["message"]) == (2500, f"Unknown path components: {named}")
+
+
 @pytest.mark.parametrize(
     ("path", "version"),
     [("me", "v26.0"), ("v25.0/me", "v25.0"), ("v24.0/me", "v24.0"), ("v3.1/me", "v22.0"), ("v26.0/me", "v26.0")],
