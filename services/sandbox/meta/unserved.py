@@ -3,6 +3,8 @@
 from services.sandbox.meta.listing import NotCovered
 from services.sandbox.meta.objects import READING
 from services.sandbox.meta.operations import Context, Operation
+from services.sandbox.meta.publishing.uploads import RUPLOAD
+from services.sandbox.meta.publishing.videos import GRAPH_VIDEO
 
 
 def _unserved(context: Context) -> object:
@@ -11,8 +13,9 @@ def _unserved(context: Context) -> object:
     raise NotCovered(f"{context.request.method} of {what} of {context.named.kind}")
 
 
+HOSTS = (*READING, GRAPH_VIDEO, RUPLOAD)
 OPERATIONS = tuple(
-    Operation(f"meta.{{kind}}.{method.lower()}{name}", method, path, _unserved, READING)
+    Operation(f"meta.{{kind}}.{method.lower()}{name}", method, path, _unserved, HOSTS)
     for method in ("POST", "DELETE")
     for path, name in (("{any}", ""), ("{any}/{edge}", ".{edge}"))
 )
