@@ -1,57 +1,16 @@
 """The fields of an ads insights row, counted from a row's numbers.
 
-Counts are texts, money is text in the currency's major unit, rates have up to six digits (O samples, digits T).
 Formulas O (descriptions in marketing-api/reference/adgroup/insights). A field without a value is left out (M), and so
 is a rate whose divisor is zero (T).
-Kinds of actions and how they contain each other O (insights/breakdowns#total-count-in-actions,
-reference/ads-action-stats): `post_engagement` counts what people do with the post, `page_engagement` contains it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from datetime import datetime
 from typing import Any
 
-from services.sandbox.meta.insights.ads_query import GONE_WINDOWS
-from services.sandbox.meta.insights.combinations import HOURLY, OFF_META_HIDDEN
-from services.sandbox.meta.statistics import Numbers
-from services.sandbox.meta.world import Node
-
-MICROS = 1_000_000
-_SIX_DIGITS = Decimal("0.000001")
-
-
-@dataclass(frozen=True, slots=True)
-class RowContext:
-    """One row before its fields are chosen."""
-
-    numbers: Numbers
-    gives_reach: bool
-    """False where people are not given for such a query."""
-    objects: Mapping[str, Node]
-    """The object of each level down to the row's own."""
-    level: str
-    date_start: date
-    date_stop: date
-    split: Mapping[str, str]
-    """Breakdown -> the part that the row is about."""
-    windows: Sequence[str]
-    action_breakdowns: Sequence[str]
-    action_types: Callable[[str], bool]
-    """Which kinds of actions a filter lets through."""
-
-    def count(self, name: str) -> int:
-        return int(getattr(self.numbers, name))
-
-    @property
-    def reach(self) -> int | None:
-        """People, each counted once; None where they are not given. In this world people of other days are others."""
-        return self.numbers.reach if self.gives_reach else None
-
-    @property
-    def is_hourly(self) -> bool:
-        return bool(HOURLY & self.split.keys())
+from services.sandbox.meta.insights import ads_actions
+from services.sandbox.meta.insights.ads_actions import single, single_share, unique
+from services.sandbox.meta.insights.ads_row import RowContext, money, rate
 
 
 def render(row: RowContext, fields: Sequence[str]) -> dict[str, Any]:
@@ -90,28 +49,8 @@ def sort_key(row: RowContext, field: str) -> Any:
         return (1, 0.0, str(value))
 
 
-def money(micros: int) -> str:
-    """Exact, without zeros at the end: `5339.5` (O sample)."""
-    return _plain(Decimal(micros) / MICROS)
-
-
-def rate(above: int | Decimal, below: int) -> str | None:
-    if below <= 0:
-        return None
-    return _plain((Decimal(above) / Decimal(below)).quantize(_SIX_DIGITS, ROUND_HALF_UP))
-
-
-def _plain(number: Decimal) -> str:
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _spend(row: RowContext) -> Decimal:
-    return Decimal(row.count("spend_micros")) / MICROS
-
-
 def _per(name: str, factor: int = 1) -> Callable[[RowContext], str | None]:
-    return lambda row: rate(_spend(row) * factor, row.count(name))
+    return lambda row: rate(row.spend * factor, row.count(name))
 
 
 def _share(name: str) -> Callable[[RowContext], str | None]:
@@ -123,21 +62,16 @@ def _count(name: str) -> Callable[[RowContext], str]:
     return lambda row: str(row.count(name))
 
 
-def _unique(count: int, reach: int) -> int:
-    """People behind so many clicks; made up: Meta counts accounts."""
-    return min(reach, count - count // 12)
-
-
 def _unique_count(name: str) -> Callable[[RowContext], str | None]:
-    return lambda row: None if row.reach is None else str(0 if row.is_hourly else _unique(row.count(name), row.reach))
+    return lambda row: None if row.reach is None else str(0 if row.is_hourly else unique(row.count(name), row.reach))
 
 
 def _cost_per_unique(name: str) -> Callable[[RowContext], str | None]:
-    return lambda row: None if not row.reach else rate(_spend(row), _unique(row.count(name), row.reach))
+    return lambda row: None if not row.reach else rate(row.spend, unique(row.count(name), row.reach))
 
 
 def _unique_rate(name: str) -> Callable[[RowContext], str | None]:
-    return lambda row: None if not row.reach else rate(_unique(row.count(name), row.reach) * 100, row.reach)
+    return lambda row: None if not row.reach else rate(unique(row.count(name), row.reach) * 100, row.reach)
 
 
 def _reach(row: RowContext) -> str | None:
@@ -152,7 +86,7 @@ def _frequency(row: RowContext) -> str | None:
 
 
 def _cpp(row: RowContext) -> str | None:
-    return None if not row.reach or row.is_hourly else rate(_spend(row) * 1000, row.reach)
+    return None if not row.reach or row.is_hourly else rate(row.spend * 1000, row.reach)
 
 
 def _of(level: str, key: str) -> Callable[[RowContext], Any]:
@@ -173,136 +107,9 @@ def _day_of(key: str) -> Callable[[RowContext], Any]:
     return read
 
 
-ON_META = ("link_click", "post_reaction", "comment", "post", "video_view", "post_engagement", "page_engagement")
-OFF_META = (
-    "landing_page_view",
-    "offsite_conversion.fb_pixel_purchase",
-    "purchase",
-    "omni_purchase",
-    "offsite_conversion.fb_pixel_lead",
-    "lead",
-)
-_COUNTED: Mapping[str, str] = {
-    "link_click": "link_clicks",
-    "post_reaction": "likes",
-    "comment": "comments",
-    "post": "shares",
-    "video_view": "video_views",
-    "landing_page_view": "landing_page_views",
-    "offsite_conversion.fb_pixel_purchase": "purchases",
-    "purchase": "purchases",
-    "omni_purchase": "purchases",
-    "offsite_conversion.fb_pixel_lead": "leads",
-    "lead": "leads",
-}
-_ENGAGEMENT = ("link_clicks", "likes", "comments", "shares", "video_views")
-_PURCHASES = ("offsite_conversion.fb_pixel_purchase", "purchase", "omni_purchase")
-
-
-def action_counts(row: RowContext) -> dict[str, int]:
-    """Kind of action -> how many; those off Meta are left out beside some breakdowns (O)."""
-    kinds = ON_META if OFF_META_HIDDEN & row.split.keys() else (*ON_META, *OFF_META)
-    counts = {kind: row.count(_COUNTED[kind]) for kind in kinds if kind in _COUNTED}
-    counts["post_engagement"] = counts["page_engagement"] = sum(row.count(name) for name in _ENGAGEMENT)
-    return {kind: count for kind, count in counts.items() if count and row.action_types(kind)}
-
-
-def _windows(row: RowContext, count: int, kind: str) -> dict[str, int]:
-    """Every window that was asked for. `value` stays what it is without windows (O).
-
-    Made up, and such that windows add up as counts do: actions on Meta happen at once, so a click's windows hold all
-    of them; of those off Meta the world has only what was clicked before. View windows hold none.
-    """
-    found: dict[str, int] = {}
-    for window in row.windows:
-        if window in GONE_WINDOWS:
-            continue
-        if window == "default" or (window.endswith("_click") and not window.startswith("skan")):
-            found[window] = count
-    return {("value" if window == "default" else window): number for window, number in found.items()}
-
-
-def _entries(row: RowContext, counts: Mapping[str, int], write: Callable[[int], str]) -> list[dict[str, str]] | None:
-    entries = []
-    for kind, count in counts.items():
-        shown = {"action_type": kind} if "action_type" in row.action_breakdowns else {}
-        shown |= _action_split(row, kind)
-        windows = {window: write(number) for window, number in _windows(row, count, kind).items()}
-        entries.append({**shown, "value": write(count), **windows})
-    return entries or None
-
-
-def _action_split(row: RowContext, kind: str) -> dict[str, str]:
-    """Other breakdowns of actions; the world knows one part of each, so counts stay whole."""
-    found: dict[str, str] = {}
-    page = str(row.objects["account"].values.get("account_id"))
-    if "action_target_id" in row.action_breakdowns:
-        found["action_target_id"] = page
-    if "action_destination" in row.action_breakdowns:
-        found["action_destination"] = page
-    if "action_device" in row.action_breakdowns:
-        found["action_device"] = "other"
-    if "action_reaction" in row.action_breakdowns and kind == "post_reaction":
-        found["action_reaction"] = "like"
-    return found
-
-
-def _actions(row: RowContext) -> list[dict[str, str]] | None:
-    return _entries(row, action_counts(row), str)
-
-
-def _unique_actions(row: RowContext) -> list[dict[str, str]] | None:
-    if not row.reach or row.is_hourly:
-        return None
-    counts = {kind: _unique(count, row.reach) for kind, count in action_counts(row).items()}
-    return _entries(row, {kind: count for kind, count in counts.items() if count}, str)
-
-
-def _action_values(row: RowContext) -> list[dict[str, str]] | None:
-    value = row.count("purchase_micros")
-    counts = {kind: value for kind in _PURCHASES if kind in action_counts(row)}
-    return _entries(row, counts, money) if value else None
-
-
-def _cost_per_action(row: RowContext) -> list[dict[str, str]] | None:
-    spend = _spend(row)
-    return _entries(row, action_counts(row), lambda count: rate(spend, count) or "0")
-
-
-def _roas(kind: str) -> Callable[[RowContext], list[dict[str, str]] | None]:
-    def read(row: RowContext) -> list[dict[str, str]] | None:
-        value, spend = row.count("purchase_micros"), row.count("spend_micros")
-        if not value or not spend or kind not in action_counts(row):
-            return None
-        return [{"action_type": kind, "value": rate(value, spend) or "0"}]
-
-    return read
-
-
-def _single(kind: str, name: str) -> Callable[[RowContext], list[dict[str, str]] | None]:
-    """Fields whose list has one kind of action."""
-
-    def read(row: RowContext) -> list[dict[str, str]] | None:
-        count = row.count(name)
-        return [{"action_type": kind, "value": str(count)}] if count else None
-
-    return read
-
-
-def _single_share(kind: str, name: str) -> Callable[[RowContext], list[dict[str, str]] | None]:
-    def read(row: RowContext) -> list[dict[str, str]] | None:
-        share = rate(row.count(name) * 100, row.count("impressions"))
-        return [{"action_type": kind, "value": share}] if share and row.count(name) else None
-
-    return read
-
-
-def _engagement(row: RowContext) -> str:
-    return str(sum(row.count(name) for name in _ENGAGEMENT))
-
-
-def _cost_per_engagement(row: RowContext) -> str | None:
-    return rate(_spend(row), sum(row.count(name) for name in _ENGAGEMENT))
+def _ranking(row: RowContext) -> str | None:
+    """Of ads only; nobody competes in this world, and an ad without rivals has no rank (T: `UNKNOWN`)."""
+    return "UNKNOWN" if row.level == "ad" else None
 
 
 _VALUES: Mapping[str, Callable[[RowContext], Any]] = {
@@ -327,6 +134,11 @@ _VALUES: Mapping[str, Callable[[RowContext], Any]] = {
     "clicks": _count("clicks"),
     "spend": lambda row: money(row.count("spend_micros")),
     "social_spend": lambda row: "0",
+    "results": ads_actions.results,
+    "cost_per_result": ads_actions.cost_per_result,
+    "quality_ranking": _ranking,
+    "engagement_rate_ranking": _ranking,
+    "conversion_rate_ranking": _ranking,
     "reach": _reach,
     "frequency": _frequency,
     "cpc": _per("clicks"),
@@ -343,22 +155,22 @@ _VALUES: Mapping[str, Callable[[RowContext], Any]] = {
     "unique_inline_link_click_ctr": _unique_rate("link_clicks"),
     "unique_link_clicks_ctr": _unique_rate("link_clicks"),
     "cost_per_unique_inline_link_click": _cost_per_unique("link_clicks"),
-    "inline_post_engagement": _engagement,
-    "cost_per_inline_post_engagement": _cost_per_engagement,
-    "outbound_clicks": _single("outbound_click", "link_clicks"),
-    "outbound_clicks_ctr": _single_share("outbound_click", "link_clicks"),
-    "website_ctr": _single_share("link_click", "link_clicks"),
-    "actions": _actions,
-    "unique_actions": _unique_actions,
-    "action_values": _action_values,
-    "cost_per_action_type": _cost_per_action,
-    "purchase_roas": _roas("omni_purchase"),
-    "website_purchase_roas": _roas("offsite_conversion.fb_pixel_purchase"),
-    "video_play_actions": _single("video_view", "video_views"),
-    "video_p25_watched_actions": _single("video_view", "video_p25"),
-    "video_p50_watched_actions": _single("video_view", "video_p50"),
-    "video_p75_watched_actions": _single("video_view", "video_p75"),
-    "video_p95_watched_actions": _single("video_view", "video_p95"),
-    "video_p100_watched_actions": _single("video_view", "video_p100"),
-    "video_thruplay_watched_actions": _single("video_view", "thruplays"),
+    "inline_post_engagement": lambda row: str(ads_actions.engagement(row.numbers)),
+    "cost_per_inline_post_engagement": lambda row: rate(row.spend, ads_actions.engagement(row.numbers)),
+    "outbound_clicks": single("outbound_click", "link_clicks"),
+    "outbound_clicks_ctr": single_share("outbound_click", "link_clicks"),
+    "website_ctr": single_share("link_click", "link_clicks"),
+    "actions": ads_actions.actions,
+    "unique_actions": ads_actions.unique_actions,
+    "action_values": ads_actions.action_values,
+    "cost_per_action_type": ads_actions.cost_per_action,
+    "purchase_roas": ads_actions.roas("omni_purchase"),
+    "website_purchase_roas": ads_actions.roas("offsite_conversion.fb_pixel_purchase"),
+    "video_play_actions": single("video_view", "video_views"),
+    "video_p25_watched_actions": single("video_view", "video_p25"),
+    "video_p50_watched_actions": single("video_view", "video_p50"),
+    "video_p75_watched_actions": single("video_view", "video_p75"),
+    "video_p95_watched_actions": single("video_view", "video_p95"),
+    "video_p100_watched_actions": single("video_view", "video_p100"),
+    "video_thruplay_watched_actions": single("video_view", "thruplays"),
 }

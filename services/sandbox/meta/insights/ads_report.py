@@ -10,19 +10,22 @@ from datetime import date, timedelta
 from typing import Any
 
 from services.sandbox.meta.errors import GraphError
-from services.sandbox.meta.insights.ads_fields import RowContext, render, sort_key, value_of
+from services.sandbox.meta.insights.ads_fields import render, sort_key, value_of
 from services.sandbox.meta.insights.ads_query import AdsQuery
+from services.sandbox.meta.insights.ads_row import RowContext
 from services.sandbox.meta.insights.combinations import HOURLY
-from services.sandbox.meta.insights.days import Period, months_before
+from services.sandbox.meta.insights.days import HISTORY_MONTHS, Period, months_before
 from services.sandbox.meta.insights.filters import Filter, chosen, passes
 from services.sandbox.meta.insights.names import LEVELS, known
-from services.sandbox.meta.statistics import Row, added, rows, split
+from services.sandbox.meta.statistics import Numbers, Row, added, rows, split
 from services.sandbox.meta.world import Node, World
 
 LEVEL_OF: Mapping[str, str] = {"ad_account": "account", "campaign": "campaign", "adset": "adset", "ad": "ad"}
 _EDGES = {"campaign": "campaigns", "adset": "adsets", "ad": "ads"}
 _ABOVE = {"campaign": "campaign_id", "adset": "adset_id"}
 OLD_REACH_MONTHS = 13  # O
+KEPT_MONTHS: Mapping[str, int] = {"frequency_value": 6, **dict.fromkeys(HOURLY, 13)}
+"""Days before are in no report by these (O, blog of 16 October 2025 on metric availability)."""
 MAX_POINTS, MAX_POINTS_OF_A_JOB = 1_000_000, 50_000_000
 """Objects times days times parts that a report may count. Meta has such limits and publishes no number (O)."""
 MAX_ROWS_AT_ONCE, MAX_ROWS_OF_A_JOB = 150_000, 300_000
@@ -61,6 +64,10 @@ class Report:
         self._query = query
         old = query.since < months_before(scope.today, OLD_REACH_MONTHS)
         self._gives_reach = keeps_old_reach or not (query.breakdowns and old)
+        kept_months = min(
+            (KEPT_MONTHS[name] for name in query.breakdowns if name in KEPT_MONTHS), default=HISTORY_MONTHS
+        )
+        self._oldest = months_before(scope.today, kept_months)
         self._made: list[RowContext] = []
         self._coming = self._rows()
         if query.sort is not None:
@@ -79,9 +86,9 @@ class Report:
         if query.summary is None:
             return None
         whole = Period(query.since, query.until)
-        parts = list(self._split(self._sum(whole)))
-        numbers = added(part for _, part in parts) if parts else added([])
-        row = self._context(self._scope.target, whole, {}, numbers)
+        found = self._sum(whole)
+        numbers = added(part for _, part in self._split(found))
+        row = self._context(self._scope.target, whole, {}, numbers, {})
         return render(row, query.summary)
 
     def _read(self, count: int) -> None:
@@ -94,8 +101,10 @@ class Report:
     def _rows(self) -> Iterator[RowContext]:
         for node in self._objects():
             for period in self._query.periods:
-                for values, numbers in self._split(self._numbers(node, period)):
-                    row = self._context(node, period, values, numbers)
+                numbers = self._numbers(node, period)
+                devices = self._devices(numbers)
+                for values, part in self._split(numbers):
+                    row = self._context(node, period, values, part, devices.get(tuple(values.values()), {}))
                     if self._shows(row):
                         yield row
 
@@ -143,7 +152,8 @@ class Report:
     def _days(self, node: Node, period: Period) -> list[Row]:
         """Days that were over when the report was asked for: a job shows no later ones."""
         until = min(period.until, self._scope.today - timedelta(days=1))
-        return rows(self._scope.world, node, period.since, until)
+        since = max(period.since, self._oldest)
+        return rows(self._scope.world, node, since, until)
 
     def _sum(self, period: Period) -> Row:
         """Of all objects with rows. Without rules it is what the target has, deleted objects included (O)."""
@@ -169,7 +179,23 @@ class Report:
             if all(rule.passes(named[rule.name]) for rule in rules):
                 yield named, part
 
-    def _context(self, node: Node, period: Period, values: Mapping[str, str], numbers: Row) -> RowContext:
+    def _devices(self, numbers: Row) -> Mapping[tuple[str, ...], Mapping[str, Numbers]]:
+        """Parts of the audience -> the same by device; nothing where no list of actions is parted by it."""
+        if "action_device" not in self._query.action_breakdowns:
+            return {}
+        found: dict[tuple[str, ...], dict[str, Numbers]] = {}
+        for values, part in split(numbers, *self._query.breakdowns, "impression_device"):
+            found.setdefault(values[:-1], {})[values[-1]] = part
+        return found
+
+    def _context(
+        self,
+        node: Node,
+        period: Period,
+        values: Mapping[str, str],
+        numbers: Row,
+        devices: Mapping[str, Numbers],
+    ) -> RowContext:
         level = LEVEL_OF[node.kind]
         objects = {above: self._above(node, above) for above in self._levels_above(node)}
         return RowContext(
@@ -183,6 +209,7 @@ class Report:
             windows=self._query.windows,
             action_breakdowns=self._query.action_breakdowns,
             action_types=_action_types(self._query.filters),
+            devices=devices,
         )
 
     def _shows(self, row: RowContext) -> bool:

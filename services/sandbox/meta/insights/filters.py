@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.sandbox.meta.errors import bad_parameter
+from services.sandbox.meta.filters import OPERATORS
 from services.sandbox.meta.insights.names import LEVELS, known, not_one_of
 from services.sandbox.meta.listing import NotCovered
 from services.sandbox.meta.loose import read_value
@@ -30,12 +31,18 @@ class Filter:
     name: str
     operator: str
     value: Any
+    is_number: bool = False
 
     def passes(self, found: Any) -> bool:
         """Whether what an object or a row has satisfies the rule; what it does not have satisfies none."""
-        if found is None:
+        if found is None or isinstance(found, list):
             return False
-        return _COMPARE[self.operator](found, self.value)
+        try:
+            # An id is a text: as a number it would lose its last digits.
+            actual = float(found) if self.is_number else str(found)
+        except ValueError:
+            return False
+        return bool(_COMPARE[self.operator](actual, self.value))
 
     @property
     def asks_for_status(self) -> bool:
@@ -90,11 +97,11 @@ def _read(index: int, rule: object) -> Filter:
     if name in known("breakdowns") or name == "action_type":
         return Filter(None, name, operator, _for_attribute(where, operator, value))
     if name in known("fields"):
-        return Filter(None, name, operator, _for_number(where, operator, value))
+        return Filter(None, name, operator, _for_number(where, operator, value), is_number=True)
     raise bad_parameter(f"Filtering field {field} is invalid")
 
 
-_LISTS = {"IN", "NOT_IN", "CONTAINS_ANY", "CONTAINS_ALL", "NOT_CONTAINS_ANY"}
+_LISTS = {"IN", "NOT_IN", "ANY", "ALL", "NONE", "CONTAINS_ANY", "CONTAINS_ALL", "NOT_CONTAINS_ANY"}
 _RANGES = {"IN_RANGE", "NOT_IN_RANGE"}
 
 
@@ -114,7 +121,8 @@ def _for_number(where: str, operator: str, value: Any) -> float | tuple[Any, ...
     if operator in _RANGES:
         return _range(where, value)
     if operator in _LISTS:
-        return tuple(str(part) for part in value) if isinstance(value, list) else tuple(str(value).split(","))
+        parts = value if isinstance(value, list) else str(value).split(",")
+        return tuple(_number(where, part) for part in parts)
     return _number(where, value)
 
 
@@ -134,45 +142,13 @@ def _number(where: str, value: Any) -> float:
     return number
 
 
-def _pair(found: Any, wanted: Any) -> tuple[Any, Any]:
-    """Both as numbers where both are, else both as texts."""
-    try:
-        return float(found), float(wanted)
-    except (TypeError, ValueError):
-        return str(found), str(wanted)
-
-
-def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    return lambda found, wanted: compare(*_pair(found, wanted))
-
-
-def _within(found: Any, wanted: Sequence[float]) -> bool:
-    try:
-        return wanted[0] <= float(found) <= wanted[1]
-    except (TypeError, ValueError):
-        return False
-
-
-def _holds(found: Any, part: str) -> bool:
-    return part.casefold() in str(found).casefold()
+def _holds(found: Any, part: Any) -> bool:
+    return OPERATORS["CONTAIN"](found, part)
 
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    "EQUAL": _ordered(lambda a, b: bool(a == b)),
-    "NOT_EQUAL": _ordered(lambda a, b: bool(a != b)),
-    "GREATER_THAN": _ordered(lambda a, b: bool(a > b)),
-    "GREATER_THAN_OR_EQUAL": _ordered(lambda a, b: bool(a >= b)),
-    "LESS_THAN": _ordered(lambda a, b: bool(a < b)),
-    "LESS_THAN_OR_EQUAL": _ordered(lambda a, b: bool(a <= b)),
-    "IN_RANGE": _within,
-    "NOT_IN_RANGE": lambda found, wanted: not _within(found, wanted),
-    "CONTAIN": lambda found, wanted: _holds(found, str(wanted)),
-    "NOT_CONTAIN": lambda found, wanted: not _holds(found, str(wanted)),
+    **OPERATORS,
     "CONTAINS_ANY": lambda found, wanted: any(_holds(found, part) for part in wanted),
     "CONTAINS_ALL": lambda found, wanted: all(_holds(found, part) for part in wanted),
     "NOT_CONTAINS_ANY": lambda found, wanted: not any(_holds(found, part) for part in wanted),
-    "IN": lambda found, wanted: str(found) in wanted,
-    "NOT_IN": lambda found, wanted: str(found) not in wanted,
-    "STARTS_WITH": lambda found, wanted: str(found).casefold().startswith(str(wanted).casefold()),
-    "ENDS_WITH": lambda found, wanted: str(found).casefold().endswith(str(wanted).casefold()),
 }

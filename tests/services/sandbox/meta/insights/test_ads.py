@@ -362,3 +362,35 @@ def test_each_call_is_logged_with_its_operation_and_paid_from_the_insights_budge
     row = sandbox.calls()[-1]
     assert row["operation"] == "meta.ad_account.insights"
     assert any(bucket.startswith("ads_insights:") for bucket in row["cost"])
+
+
+def test_actions_by_device_add_up_to_the_actions(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    path = f"{account['id']}/insights"
+    for breakdowns in ({}, {"breakdowns": "publisher_platform"}):
+        asked = {"fields": "actions", "date_preset": "last_7d", **breakdowns}
+        whole = sandbox.get(path, **asked).json()["data"]
+        parts = sandbox.get(path, action_breakdowns="action_device,action_type", **asked).json()["data"]
+        for row, parted in zip(whole, parts, strict=True):
+            assert len({entry["action_device"] for entry in parted["actions"]}) > 1
+            for kind in ("link_click", "purchase"):
+                count = sum(int(entry["value"]) for entry in parted["actions"] if entry["action_type"] == kind)
+                assert count == sum(int(entry["value"]) for entry in row["actions"] if entry["action_type"] == kind)
+
+
+def test_results_are_what_an_ad_set_is_for(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    asked = {"level": "adset", "fields": "optimization_goal,results,actions,reach", "limit": "500"}
+    indicators = {
+        "LINK_CLICKS": "actions:link_click",
+        "REACH": "reach",
+        "OFFSITE_CONVERSIONS": "actions:offsite_conversion.fb_pixel_purchase",
+        "POST_ENGAGEMENT": "actions:post_engagement",
+    }
+    for row in sandbox.get(f"{account['id']}/insights", **asked).json()["data"]:
+        [result] = row["results"]
+        assert result["indicator"] == indicators[row["optimization_goal"]]
+        counts = {f"actions:{entry['action_type']}": entry["value"] for entry in row["actions"]}
+        shown = [value["value"] for value in result.get("values", [])]
+        expected = {"reach": row["reach"], **counts}.get(result["indicator"])
+        assert shown == ([expected] if expected else [])
