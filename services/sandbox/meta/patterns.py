@@ -6,9 +6,10 @@ an audience are counts of places in stretches, and add up exactly however they a
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import accumulate
 
 from services.sandbox.meta.dice import mix
 
@@ -90,7 +91,19 @@ class Pattern:
     """What happens where, for one sort of account. Each event -> its places."""
 
     events: Mapping[str, Places]
+    names: tuple[str, ...]
+    """Of the events, in the order of `between`."""
+    _before: tuple[tuple[int, ...], ...]
+    """At each place, how often each event happens before it; one more for the whole period."""
     _parts: dict[Values, dict[Values, dict[str, Places]]] = field(default_factory=dict)
+
+    def between(self, low: int, high: int) -> list[int]:
+        """How often each event happens in `[low, high)`."""
+        rounds_low, rest_low = divmod(low, PERIOD)
+        rounds_high, rest_high = divmod(high, PERIOD)
+        rounds = rounds_high - rounds_low
+        ends = zip(self._before[PERIOD], self._before[rest_low], self._before[rest_high], strict=True)
+        return [rounds * every + after - before for every, before, after in ends]
 
     def parts(self, dimensions: Values) -> Mapping[Values, Mapping[str, Places]]:
         """The same, cut by what an audience is: values of the dimensions -> event -> places. Raises: KeyError."""
@@ -137,7 +150,16 @@ def pattern(sort: str) -> Pattern:
         events[event] = tuple(
             place for place in events[before] if mix(number, place, len(sort)) % 1_000_000 < rate * _favour(place)
         )
-    return Pattern(events)
+    return Pattern(events, tuple(events), tuple(_running(events)))
+
+
+def _running(events: Mapping[str, Places]) -> Iterator[tuple[int, ...]]:
+    """Sums of what happens before each place."""
+    columns = [[0] * PERIOD for _ in events]
+    for column, places in zip(columns, events.values(), strict=True):
+        for place in places:
+            column[place] = 1
+    return zip(*(accumulate(column, initial=0) for column in columns), strict=True)
 
 
 def _favour(place: int) -> int:

@@ -7,7 +7,7 @@ account's zone, by the sandbox's clock.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
@@ -115,7 +115,7 @@ def split(row: Row, *dimensions: str) -> list[tuple[tuple[str, ...], Row]]:
                 # Without an impression nothing else has happened either.
                 continue
             sums = found.setdefault(values, {})
-            for name, number in _count(piece, events).items():
+            for name, number in _priced(piece, counts_of(events, piece.low, piece.high)).items():
                 sums[name] = sums.get(name, 0) + number
     return [(values, Row(**found[values], id=row.id, date=row.date, pieces=())) for values in sorted(found)]
 
@@ -128,16 +128,16 @@ def lifetime(world: World, node: Node) -> list[Row]:
 def lifetime_sum(world: World, node: Node) -> tuple[Numbers, tuple[tuple[dt.date, int], ...]]:
     """The sum of a post's days, and how many comments came on which of them; for lists, which ask it of each row."""
     shares = _Shares(world, world.series[node.account], node)
-    sums: dict[str, int] = {}
+    found = pattern("posts")
+    sums, at = [0] * len(found.names), found.names.index("comments")
     comments = []
     for day in _life(world, node):
         for piece in shares.pieces(day):
-            counted = _count(piece, pattern(piece.sort).events)
-            for name, number in counted.items():
-                sums[name] = sums.get(name, 0) + number
-            if counted["comments"]:
-                comments.append((day, counted["comments"]))
-    return Numbers(**sums), tuple(comments)
+            counted = found.between(piece.low, piece.high)
+            sums = [before + more for before, more in zip(sums, counted, strict=True)]
+            if counted[at]:
+                comments.append((day, counted[at]))
+    return Numbers(**dict(zip(found.names, sums, strict=True))), tuple(comments)
 
 
 def _life(world: World, node: Node) -> Iterator[dt.date]:
@@ -192,9 +192,9 @@ class _Shares:
 def _rows(shares: _Shares, days: Iterable[dt.date]) -> Iterator[Row]:
     for day in days:
         pieces = tuple(shares.pieces(day))
-        sums = _count(pieces[0], pattern(pieces[0].sort).events) if pieces else {}
+        sums = _whole(pieces[0]) if pieces else {}
         for piece in pieces[1:]:
-            for name, number in _count(piece, pattern(piece.sort).events).items():
+            for name, number in _whole(piece).items():
                 sums[name] += number
         yield Row(**sums, id=shares.id, date=day, pieces=pieces)
 
@@ -234,8 +234,13 @@ def _published_at(post: Node) -> dt.datetime:
     return shown if isinstance(shown, dt.datetime) else post.created_at
 
 
-def _count(piece: Piece, events: Mapping[str, Sequence[int]]) -> dict[str, int]:
-    counts = counts_of(events, piece.low, piece.high)
+def _whole(piece: Piece) -> dict[str, int]:
+    """The numbers of an uncut piece."""
+    found = pattern(piece.sort)
+    return _priced(piece, dict(zip(found.names, found.between(piece.low, piece.high), strict=True)))
+
+
+def _priced(piece: Piece, counts: dict[str, int]) -> dict[str, int]:
     charged = counts.pop("charged", 0)
     if piece.impression_micros:
         # Whole cents for some impressions, not parts of a cent for each: Meta's amounts have no parts of cents.
