@@ -1,8 +1,10 @@
 """The world: what there is, how it is written to, and how it was before."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.sandbox.clock import Clock
 from services.sandbox.meta.assets import Cast, make_cast
@@ -207,6 +209,40 @@ def test_the_first_moment_of_a_removed_posts_list_keeps_its_order(world: World, 
     for node_id in (posts[2], posts[0]):
         world.remove(world.nodes[node_id])
     assert [node.id for node in world.shown(page, "posts", as_of=moment)] == posts
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    acts=st.lists(
+        st.tuples(st.sampled_from(["create", "rename", "hide", "show", "remove"]), st.integers(0, 200)), max_size=25
+    )
+)
+def test_whatever_is_written_every_moment_can_be_read_again(acts: list[tuple[str, int]]) -> None:
+    hand = Hand()
+    world = World(5, "small", Clock(hand))
+    account = make_cast(world).ad_accounts["second"]
+    moments = [(world.clock.now(), _seen(world, account))]
+    for act, number in acts:
+        hand.seconds += 1
+        every = world.listed(account, "campaigns")
+        chosen = every[number % len(every)]
+        if act == "create":
+            world.create(campaign(world, account), listed_in=(account,), edge="campaigns")
+        elif act == "rename":
+            world.change(chosen, {"name": f"Renamed {number}"})
+        elif act == "remove":
+            world.remove(chosen)
+        else:
+            world.change(chosen, {}, hidden=act == "hide")
+        moments.append((world.clock.now(), _seen(world, account)))
+    for moment, seen in moments:
+        assert _seen(world, account, moment) == seen
+
+
+def _seen(world: World, account: Node, as_of: datetime | None = None) -> list[list[tuple[str, str]]]:
+    """What both lists give, and what each row is called."""
+    lists = (world.shown(account, "campaigns", as_of=as_of), world.listed(account, "campaigns", as_of=as_of))
+    return [[(node.id, node.values["name"]) for node in listed] for listed in lists]
 
 
 def test_few_objects_are_kept_however_many_are_looked_at() -> None:
