@@ -23,7 +23,7 @@ from services.sandbox.meta.errors import (
     unavailable,
     unknown_failure,
 )
-from services.sandbox.meta.quota import Bucket, Quotas
+from services.sandbox.meta.quota import HOUR, Bucket, Quotas
 from services.sandbox.meta.tokens import Token
 
 DEFAULT_OVERSIZE_BYTES = 32 * 1024 * 1024
@@ -52,6 +52,8 @@ FAULT_ARGS: Mapping[str, Mapping[str, tuple[str, ...] | None]] = {
 `job` lets a call that orders a report succeed, and the report end that way.
 """
 
+_PLATFORM_SCOPES = frozenset({"app", "user", "page_user", "custom"})
+"""Told in X-App-Usage, if at all."""
 _LOST: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "ads_management": ("ad_account", ADS_SCOPES),
     "ads_insights": ("ad_account", ADS_SCOPES),
@@ -118,10 +120,19 @@ def _throttled(fault: Fault, token: Token | None, buckets: tuple[Bucket, ...], q
     error = throttled(scope)
     minutes = round(fault.number("minutes", DEFAULT_BLOCK_MINUTES))
     shown = [bucket for bucket in buckets if bucket.scope == scope]
-    if not shown and token and scope == "app":
+    if token and scope in _PLATFORM_SCOPES:
         shown = [app_bucket(token.app)]
-    error.headers = quotas.headers(tuple(shown), {scope: minutes})
+    elif token and not shown:
+        shown = [_another(scope, token, buckets)]
+    error.headers = quotas.headers(tuple(shown), {bucket.scope: minutes for bucket in shown})
     return error
+
+
+def _another(scope: str, token: Token, buckets: tuple[Bucket, ...]) -> Bucket:
+    """A budget that the call would not use: the header speaks of the call's account, or of the token's owner."""
+    subject = buckets[0].subject.rpartition("/")[2] if buckets else token.owner[1]
+    tier = token.app.tier if scope.startswith("ads_") else None
+    return Bucket(scope, f"{token.app.id}/{subject}", 1, HOUR, tier)
 
 
 def _item_error(fault: Fault) -> GraphError:

@@ -238,7 +238,12 @@ class Handler:
             raise refusal(full)
 
     def _buckets(self, call: Prepared, node_id: str) -> tuple[Bucket, ...]:
-        return self.budgets.of(call.token, call.route.operation, node_id, call.request.method)
+        operation, node = call.route.operation, self.world.nodes.get(node_id)
+        if call.route.for_ids and node is not None and call.route.edge:
+            # An edge of many objects is paid for as that of one.
+            parts = (node_id, call.route.edge)
+            operation = self.table.find_for(call.request.host, "GET", parts, node).operation
+        return self.budgets.of(call.token, operation, node_id, call.request.method)
 
     def _headers(self, call: Prepared | None) -> list[tuple[str, str]]:
         version = serving_version(call.version, call.request.host) if call else None

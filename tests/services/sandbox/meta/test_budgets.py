@@ -134,5 +134,40 @@ def test_a_fault_can_name_any_budget(sandbox: SandboxProcess, scope: str) -> Non
     assert sandbox.get("me").status_code == 200
 
 
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("scope", "header"),
+    [
+        ("ads_management", "x-business-use-case-usage"),
+        ("ads_insights", "x-fb-ads-insights-throttle"),
+        ("pages", "x-business-use-case-usage"),
+        ("user", "x-app-usage"),
+    ],
+)
+def test_a_throttle_that_a_fault_makes_up_is_full_in_its_header(
+    sandbox: SandboxProcess, scope: str, header: str
+) -> None:
+    sandbox.fault("throttled", times=1, args={"scope": scope, "minutes": 7})
+    answer = sandbox.get("me")
+    told = json.loads(answer.headers[header])
+    assert "100" in json.dumps(told)
+    if header == "x-business-use-case-usage":
+        ((entry,),) = told.values()
+        assert (entry["type"], entry["estimated_time_to_regain_access"]) == (scope, 7)
+
+
+@pytest.mark.e2e
+def test_insights_are_paid_for_by_their_own_budget_one_by_one_or_many_at_once(sandbox: SandboxProcess) -> None:
+    rows = [row["id"] for row in sandbox.accounts("ad_account")[:2]]
+    tokens = [sandbox.get(f"{rows[0]}/insights", token="system_agency")]
+    tokens.append(sandbox.get("insights", token="system_agency", ids=",".join(rows)))
+    assert [answer.status_code for answer in tokens] == [200, 200]
+    for answer in tokens:
+        assert {"acc_id_util_pct", "app_id_util_pct"} <= set(json.loads(answer.headers["x-fb-ads-insights-throttle"]))
+    first, second = ({key.partition(":")[0]: n for key, n in row["cost"].items()} for row in sandbox.calls())
+    assert (first, second) == ({"ads_insights": 1}, {"ads_insights": 1})
+    assert len(sandbox.calls()[1]["cost"]) == 2
+
+
 def asked(sandbox: SandboxProcess, host: str, path: str, secret: str) -> httpx.Response:
     return sandbox.client.get(f"/{host}/{path}", params={"access_token": secret})
