@@ -40,7 +40,7 @@ def test_a_call_that_is_not_covered_is_a_row_without_an_operation(sandbox: Sandb
     account = sandbox.accounts("ad_account")[0]["id"]
     for answer in (
         sandbox.get(f"{account}/customaudiences"),
-        sandbox.client.post(f"/{GRAPH}/{account}/customaudiences"),
+        sandbox.client.post(f"/{GRAPH}/{account}/customaudiences", data={"access_token": sandbox.token("user_main")}),
         sandbox.get("oauth/client_code"),
     ):
         assert answer.status_code == 501

@@ -54,6 +54,30 @@ def test_the_parent_is_the_object_directly_above(sandbox: SandboxProcess) -> Non
     assert parents == {("adset", True)}
 
 
+def test_parts_of_the_path_are_percent_encoded(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("page")[0]
+    page, count = account["id"], account["children"]["posts"]
+    encoded = sandbox.client.get(f"/_sandbox/world/meta/p%61ge/%{ord(page[0]):x}{page[1:]}/po%73ts")
+    assert encoded.json()["count"] == count
+    assert sandbox.client.get(f"/_sandbox/world/meta/page/{page}%2Fposts/posts").status_code == 404
+
+
+def test_daily_numbers_of_children_are_those_of_the_account(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    today = datetime.fromisoformat(sandbox.world["now"]).date()
+    query = {"since": str(today - timedelta(days=40)), "until": str(today - timedelta(days=1))}
+    path = f"/_sandbox/world/meta/ad_account/{account['id']}/metrics"
+    whole = sandbox.client.get(path, params=query).json()
+    assert whole["count"] == len(whole["rows"]) == 40
+    assert set(whole["rows"][0]) >= {"id", "date", "impressions", "clicks", "spend_micros"}
+    for child in ("campaigns", "adsets", "ads"):
+        rows = sandbox.client.get(path, params={**query, "by": child}).json()["rows"]
+        assert len(rows) >= 40 * account["children"][child], "rows of zeros are missing"
+        for number in ("impressions", "clicks", "spend_micros"):
+            assert sum(row[number] for row in rows) == sum(row[number] for row in whole["rows"])
+    assert sandbox.client.get(path, params={**query, "by": "nonsense"}).status_code == 404
+
+
 def test_half_of_what_there_is_changed_within_two_days(sandbox: SandboxProcess) -> None:
     now = datetime.fromisoformat(sandbox.world["now"])
     campaigns = sandbox.children(sandbox.accounts("ad_account")[0], "campaigns")

@@ -231,3 +231,25 @@ def test_a_deleted_fault_hits_no_more(sandbox: SandboxProcess) -> None:
     assert sandbox.get("me").status_code == 200
     assert sandbox.client.delete(f"/_sandbox/faults/{fault}").status_code == 404
     assert sandbox.client.delete("/_sandbox/faults").json() == {"faults": []}
+
+
+@pytest.mark.e2e
+def test_stale_reads_show_the_world_before_what_was_just_written(sandbox: SandboxProcess) -> None:
+    sandbox.client.post("/_sandbox/clock", json={"rate": 0})
+    campaign = sandbox.children(sandbox.accounts("ad_account")[0], "campaigns")[0]
+    body = {"access_token": sandbox.token("user_main"), "name": "After"}
+    sandbox.fault("stale", {"operation": "meta.campaign"}, args={"seconds": 30})
+    assert sandbox.client.post(f"/graph.facebook.com/v26.0/{campaign['id']}", data=body).status_code == 200
+    assert sandbox.get(campaign["id"], fields="name").json()["name"] == campaign["name"]
+    sandbox.client.post("/_sandbox/clock", json={"advance_seconds": 31})
+    assert sandbox.get(campaign["id"], fields="name").json()["name"] == "After"
+    assert sandbox.client.get("/_sandbox/faults").json()["faults"][0]["hits"] == 2
+
+
+@pytest.mark.e2e
+def test_stale_speaks_of_reads_only(sandbox: SandboxProcess) -> None:
+    campaign = sandbox.children(sandbox.accounts("ad_account")[0], "campaigns")[0]
+    sandbox.fault("stale", times=1)
+    body = {"access_token": sandbox.token("user_main"), "name": "After"}
+    assert sandbox.client.post(f"/graph.facebook.com/v26.0/{campaign['id']}", data=body).status_code == 200
+    assert sandbox.calls()[0]["fault"] is None
