@@ -18,7 +18,8 @@ SECRET_PARAMS = frozenset(
 def auth_params(settings: MetaSettings, credential: Credential) -> dict[str, str]:
     """Give the parameters that authenticate a call: the token and, where the app's secret is known, its proof.
 
-    Source: "Securing Graph API requests" and the Python business SDK's `session.py`, read 2026-11.
+    Source: "Securing Graph API requests" and the Python business SDK's `session.py`, read 2026-11; that Instagram's own
+    login and Threads take a proof too is from memory.
     """
     params = {"access_token": credential.access_token}
     secret = settings.app_secret(credential)

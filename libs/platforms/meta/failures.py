@@ -87,6 +87,7 @@ ERRORS_BY_CODE: Mapping[int, type[PlatformError]] = {
     191: Misconfigured,  # a redirect address that the app's settings do not know (from memory, unverified)
     368: RateLimited,  # blocked for a time
     506: Rejected,  # the same as the post before
+    803: Rejected,  # an id or name that does not exist (third party), also of several in one `ids=`
     960: Unavailable,  # batch aborted, this item was not done (third party)
     # A `fields` text or path that Meta cannot read (third party: node-facebook/facebook-node-sdk#123,
     # arsduo/koala#611); with NOBODY_ASKS in its message it says something else.
@@ -102,7 +103,7 @@ UNKNOWN_ERROR_SUBCODE = 99  # third party: retried under whatever code
 TOO_MUCH_DATA = "reduce the amount of data"  # code 1 with this text: the same request fails again (third party)
 NOBODY_ASKS = "active access token"  # code 2500 with this text: no usable token (third party: jgorset/facepy#135)
 PROOF = "appsecret_proof"  # code 100 with this text: the app's secret here is wrong or missing (third party)
-FEW_VIEWERS = "enough viewers"  # code 10 with this text: a story with fewer than 5 viewers has no data (from memory)
+FEW_VIEWERS = "enough viewers"  # code 10 with this text: a story with fewer than 5 viewers has no data (third party)
 KINDS_BY_TEXT: Sequence[tuple[int | None, str, type[PlatformError]]] = (
     (1, TOO_MUCH_DATA, Rejected),
     # Of an exchange: the app's secret here is wrong (third party: facebookarchive/php-graph-sdk#538). Without a code it
@@ -208,7 +209,7 @@ def _make(
 def _kind_of(error: GraphError, status: int) -> type[PlatformError]:
     code, subcode = error.code, error.error_subcode
     if code is None:
-        return _kind_by_text(code, error.message) or (_by_status(status) if status >= 400 else Rejected)
+        return _kind_by_text(code, error.message) or _by_unknown_code(status)
     if subcode is not None and (code, subcode) in ERRORS_BY_SUBCODE:
         kind = ERRORS_BY_SUBCODE[code, subcode]
         # An outcome that is unknown stays so, whatever flag comes with it.
@@ -223,13 +224,18 @@ def _kind_of(error: GraphError, status: int) -> type[PlatformError]:
     elif 200 <= code <= 299:
         kind = PermissionMissing
     else:
-        kind = ERRORS_BY_CODE.get(code) or _by_status(status)
+        kind = ERRORS_BY_CODE.get(code) or _by_unknown_code(status)
     # `is_transient: true` overrides towards another try; its absence says nothing (SDK field; advice third party).
     return Unavailable if error.is_transient and not issubclass(kind, RateLimited) else kind
 
 
 def _kind_by_text(code: int | None, message: str) -> type[PlatformError] | None:
     return next((kind for told, words, kind in KINDS_BY_TEXT if code == told and words in message), None)
+
+
+def _by_unknown_code(status: int) -> type[PlatformError]:
+    """An error object is a refusal, whatever the status says."""
+    return _by_status(status) if status >= 400 else Rejected
 
 
 def _by_status(status: int) -> type[PlatformError]:

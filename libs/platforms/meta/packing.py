@@ -2,8 +2,8 @@
 
 What a batch is, and what can come back. Source: "Batch requests" of the Graph API guides, read 2026-11, unless marked.
  - At most 50 slots. They run in parallel; the answer has the same length and order; each body is JSON text inside JSON.
- - The request has a token of its own; a slot can carry another one in its address or body, with its own proof (from
-   memory).
+ - The request has a token of its own; a slot can carry another one in its address or body, with its own proof (third
+   party: arsduo/koala#507).
  - A slot that was not finished in time is `null`. None of ours has a name, so `null` never stands for an answer that
    was left out (`omit_response_on_success`, third party).
  - An aborted slot has code 500 and error code 960 (third party).

@@ -191,6 +191,8 @@ def test_an_ad_account_costs_its_own_budget_and_everything_else_the_tokens_and_a
         (36001, 2207005, 400, Rejected),
         (36003, 2207009, 400, Rejected),
         (36004, 2207010, 400, Rejected),
+        (803, None, 404, Rejected),
+        (424242, None, 200, Rejected),
         (424242, None, 400, Rejected),
         (424242, None, 403, PermissionMissing),
         (424242, None, 429, RateLimited),

@@ -9,7 +9,15 @@ import pytest
 
 from libs.http.client import new_client
 from libs.platforms.base import Credential, ItemDone, ItemFailed, OwnedCall
-from libs.platforms.errors import AuthExpired, AuthRevoked, OutcomeUnknown, RateLimited, Rejected, Unavailable
+from libs.platforms.errors import (
+    AuthExpired,
+    AuthRevoked,
+    OutcomeUnknown,
+    PermissionMissing,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
 from libs.platforms.meta.batching import MetaBatching, call_batch
 from libs.platforms.meta.client import GraphClient
 from libs.platforms.meta.packing import Item
@@ -128,7 +136,10 @@ async def test_a_dead_token_of_one_owner_is_no_matter_of_the_others(
         ("cut_before", {}, OutcomeUnknown),
         ("cut_after", {}, OutcomeUnknown),
         ("truncated", {"bytes": 5}, Unavailable),
+        ("oversized", {}, OutcomeUnknown),
         ("token_expired", {}, AuthExpired),
+        ("token_revoked", {}, AuthRevoked),
+        ("permission_lost", {}, PermissionMissing),
         ("throttled", {"scope": "app"}, RateLimited),
     ],
 )
