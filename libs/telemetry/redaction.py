@@ -36,8 +36,9 @@ _VALUE = (
 )
 _NAMED = re.compile(rf"(?P<name>{_NAMES}{_AFTER_NAME}){_VALUE}", re.IGNORECASE | re.DOTALL)
 _COOKIE_LINE = re.compile(r"((?:set-)?cookie2?:\s{0,4})[^\r\n\"']++", re.IGNORECASE)
+# Not the words of a platform that speaks of its tokens: "Invalid OAuth access token".
 _SCHEMED = re.compile(
-    r"\b(bearer|basic|oauth)((?:\s|%20){1,4})(?!\[redacted\])[A-Za-z0-9._~+/=|%-]{6,}+", re.IGNORECASE
+    r"\b(bearer|basic|oauth)((?:\s|%20){1,4})(?!\[redacted\]|access token\b)[A-Za-z0-9._~+/=|%-]{6,}+", re.IGNORECASE
 )
 _HEADER_PAIR = re.compile(
     r"(\b(?:authorization|cookie|set-cookie|x-api-key)[\"']\s{0,4},\s{0,4}b?)"
