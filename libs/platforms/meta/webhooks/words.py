@@ -1,9 +1,9 @@
 """Our word for every field that Meta's documents list and that has no reader of its own: object, field, word.
 
-Source: "Webhooks reference" (topics ad account, application, catalog, Instagram, managed Meta account, page,
-permissions, user, WhatsApp Business account) and "WhatsApp webhooks overview", read 2026-11; fields of pages and of
-Instagram also in the Python business SDK (`Page.SubscribedFields`, `IGUser.SubscribedFields`). Marked "SDK": seen there
-alone, so that what its values hold is not documented.
+Sources, read 2026-11: "Webhooks reference" (its list of topics; application and permissions whole, page and Instagram
+in part), the Python business SDK's `Page.SubscribedFields` and `IGUser.SubscribedFields`, WhatsApp's "Webhooks
+overview" (in part) and "Webhook overrides". Marked "SDK": what its values hold was in no text that was read; "third
+party" and "memory": nor was the field's name.
 """
 
 from collections.abc import Mapping
@@ -145,10 +145,10 @@ _WHATSAPP: Final[Mapping[str, str]] = {
     "account_update": "account.updated",
     "automatic_events": "conversion.detected",
     "business_capability_update": "account.updated",
-    "business_status_update": "account.updated",
+    "business_status_update": "account.updated",  # memory
     "calls": "call.updated",
     "consumer_profile": "contact.changed",
-    "flows": "flow.status",
+    "flows": "flow.status",  # third party
     "group_lifecycle_update": "group.updated",
     "group_participant_update": "group.updated",
     "group_participants_update": "group.updated",
@@ -161,19 +161,19 @@ _WHATSAPP: Final[Mapping[str, str]] = {
     "message_template_status_update": "template.status",
     "messages": "message.failed",  # without messages and statuses it has `errors`
     "messaging_handovers": "message.handover",
-    "partner_solutions": "account.updated",
-    "payment_configuration_update": "payment.updated",
+    "partner_solutions": "account.updated",  # memory
+    "payment_configuration_update": "payment.updated",  # memory
     "phone_number_name_update": "account.updated",
     "phone_number_quality_update": "account.updated",
-    "security": "account.updated",
+    "security": "account.updated",  # third party
     "smb_app_state_sync": "contact.changed",
     "smb_message_echoes": "message.sent",
-    "standby": "message.received",
+    "standby": "message.received",  # memory
     "template_category_update": "template.status",
-    "template_correct_category_detection": "template.status",
-    "tracking_events": "conversion.detected",
-    "user_id_update": "contact.changed",
-    "user_preferences": "preference.changed",
+    "template_correct_category_detection": "template.status",  # memory
+    "tracking_events": "conversion.detected",  # memory
+    "user_id_update": "contact.changed",  # memory
+    "user_preferences": "preference.changed",  # memory
 }
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "page": _PAGE,
