@@ -22,6 +22,7 @@ from services.sandbox.meta.insights.organic import (
     total,
     window,
 )
+from services.sandbox.meta.listing import NotCovered
 from services.sandbox.meta.operations import Context, Operation
 from services.sandbox.meta.statistics import Numbers, added, lifetime
 from services.sandbox.meta.world import Node
@@ -49,6 +50,11 @@ def _clicks_by_type(numbers: Numbers, node: Node) -> dict[str, int]:
     return {kind: count for kind, count in counts.items() if count}
 
 
+def _nothing(numbers: Numbers, node: Node) -> int:
+    """What nobody does in this world."""
+    return 0
+
+
 _ENGAGEMENT = ("likes", "comments", "shares", "clicks")
 _PAGE = (
     Metric("page_media_view", "Daily Total Views", plain("impressions"), _ROLLING),
@@ -58,9 +64,13 @@ _PAGE = (
     Metric("page_views_total", "Daily Total Page Views", plain("profile_visits"), _ROLLING),
     Metric("page_daily_follows", "Daily Follows", plain("follows"), _ROLLING),
     Metric("page_daily_follows_unique", "Daily New Follows", plain("follows"), _ROLLING, unique=True),
-    Metric("page_daily_unfollows_unique", "Daily Unfollows", lambda numbers, node: 0, _ROLLING, unique=True),
+    Metric("page_daily_unfollows_unique", "Daily Unfollows", _nothing, _ROLLING, unique=True),
     Metric("page_follows", "Lifetime Total Follows", lambda numbers, node: node.values.get("followers_count", 0)),
     Metric("page_actions_post_reactions_like_total", "Daily Total Likes", plain("likes"), _ROLLING),
+    *(
+        Metric(f"page_actions_post_reactions_{kind}_total", f"Daily Total: {kind}", _nothing, _ROLLING)
+        for kind in ("love", "wow", "haha", "sorry", "anger")
+    ),
     Metric("page_actions_post_reactions_total", "Daily Total Reactions", _reactions, ("day",)),
 )
 _POST = (
@@ -69,9 +79,25 @@ _POST = (
     Metric("post_clicks", "Lifetime Matched Audience Targeting Consumptions", plain("clicks"), ("lifetime",)),
     Metric("post_clicks_by_type", "Lifetime Post Clicks by Type", _clicks_by_type, ("lifetime",)),
     Metric("post_reactions_like_total", "Lifetime Total Likes", plain("likes"), ("lifetime",)),
+    *(
+        Metric(f"post_reactions_{kind}_total", f"Lifetime Total: {kind}", _nothing, ("lifetime",))
+        for kind in ("love", "wow", "haha", "sorry", "anger")
+    ),
     Metric("post_reactions_by_type_total", "Lifetime Total Reactions by Type", _reactions, ("lifetime",)),
     Metric("post_activity_by_action_type", "Lifetime Post Stories by Action Type", _activity, ("lifetime",)),
 )
+_UNCOUNTED = frozenset(
+    [
+        "page_video_views", "page_video_views_by_uploaded_hosted", "page_video_views_by_paid_non_paid",
+        "page_video_views_unique", "page_video_view_time", "page_video_complete_views_30s",
+        "page_messages_new_conversations_unique", "content_monetization_earnings", "monetization_approximate_earnings",
+        "post_video_views", "post_video_views_unique", "post_video_views_organic", "post_video_views_paid",
+        "post_video_avg_time_watched", "post_video_view_time", "post_video_retention_graph",
+        "post_video_social_actions", "post_video_likes_by_reaction_type", "blue_reels_play_count",
+        "fb_reels_total_plays", "fb_reels_replay_count"
+    ]
+)  # fmt: skip
+"""Meta has them (T, some O); the world has no plays, messages or earnings."""
 PAGE_METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _PAGE}
 POST_METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _POST}
 
@@ -128,8 +154,11 @@ def _metrics(context: Context, known: Mapping[str, Metric]) -> list[Metric]:
     """Raises: GraphError 3001 without a metric, 100 if one of them is none of this object."""
     _, _, in_path = context.edge.partition("/")
     names = [in_path] if in_path else names_of(context.params)
-    if any(name not in known for name in names):
+    if any(name not in known and name not in _UNCOUNTED for name in names):
         raise not_a_metric()
+    for name in names:
+        if name in _UNCOUNTED:
+            raise NotCovered(f"metric {name}")
     return [known[name] for name in names]
 
 

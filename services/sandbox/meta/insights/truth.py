@@ -31,19 +31,21 @@ _SHOWN: Mapping[str, _Shown] = {
     "threads": {**_POSTS, "clicks": lambda row: row.link_clicks},
     "threads_post": _POSTS,
 }
-_WITHOUT_NUMBERS = frozenset({"adcreatives"})
 NAMES = ("impressions", "clicks", "spend_micros", "views", "likes")
 
 
 def daily_rows(
     world: World, kind: str, node_id: str, since: date, until: date, by: str | None
 ) -> list[dict[str, Any]] | None:
-    """A row per object and day; None for an object, or a sort of children, that has no numbers."""
+    """A row per object and day; None for an object, or a sort of children, that has no numbers.
+
+    Creatives have those of the ads that show them, though no edge of Meta's tells them.
+    """
     node = world.nodes.get(node_id)
     shown = _SHOWN.get(kind)
     if node is None or node.kind != kind or shown is None:
         return None
-    if by is not None and (by not in ACCOUNT_CHILDREN.get(kind, {}) or by in _WITHOUT_NUMBERS):
+    if by is not None and by not in ACCOUNT_CHILDREN.get(kind, {}):
         return None
     return [_written(row, shown) for row in rows(world, node, since, until, by)]
 

@@ -138,6 +138,19 @@ def test_a_metric_that_a_kind_of_media_has_not_fails_the_whole_call(sandbox: San
     assert ask(sandbox, f"{media}/insights", metric="views", breakdown="action_type").json()["error"]["code"] == 1
 
 
+def test_reels_have_watch_times_and_pictures_have_not(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("instagram")[0]
+    listed = ask(sandbox, f"{account['id']}/media", fields="media_product_type", limit="100").json()["data"]
+    metric = "views,ig_reels_avg_watch_time,ig_reels_video_view_total_time"
+    reel = next(row["id"] for row in listed[5:] if row["media_product_type"] == "REELS")
+    entries = ask(sandbox, f"{reel}/insights", metric=metric).json()["data"]
+    views, average, whole = (entry["values"][0]["value"] for entry in entries)
+    assert whole == views * average > 0
+    picture = next(row["id"] for row in listed if row["media_product_type"] == "FEED")
+    assert ask(sandbox, f"{picture}/insights", metric=metric).json()["error"]["code"] == 100
+    assert ask(sandbox, f"{reel}/insights", metric="follows").json()["error"]["code"] == 100
+
+
 def test_insights_are_read_inside_fields(sandbox: SandboxProcess) -> None:
     account = sandbox.accounts("instagram")[0]
     listed = ask(sandbox, f"{account['id']}/media", fields="id,insights.metric(views,reach)", limit="10").json()["data"]
