@@ -82,7 +82,7 @@ def test_posts_have_lifetime_counters_and_names(sandbox: SandboxProcess, kind: s
 @pytest.mark.parametrize(
     ("kind", "children", "numbers"),
     [
-        ("ad_account", ("campaigns", "adsets", "ads"), ("impressions", "clicks", "spend_micros")),
+        ("ad_account", ("campaigns", "adsets", "ads", "adcreatives"), ("impressions", "clicks", "spend_micros")),
         ("page", ("posts",), ("views", "likes")),
         ("instagram", ("posts",), ("views", "likes")),
         ("threads", ("posts",), ("views", "likes")),
