@@ -11,6 +11,7 @@ from typing import Any
 
 OAUTH = "OAuthException"
 GRAPH_METHOD = "GraphMethodException"
+GUIDE = "https://developers.facebook.com/docs/graph-api"
 HOST_TYPES: Mapping[str, str] = {
     "graph.instagram.com": "IGApiException",  # T: 100, 100/33 and 2500 in many clients' reports
     "graph.threads.net": "THApiException",  # M
@@ -156,10 +157,15 @@ def missing_object(node_id: str, method: str = "get") -> GraphError:
     """100/33: Meta does not say whether the object is missing or the right to see it (T)."""
     text = (
         f"Unsupported {method} request. Object with ID '{node_id}' does not exist, cannot be loaded due to missing "
-        "permissions, or does not support this operation. Please read the Graph API documentation at "
-        "https://developers.facebook.com/docs/graph-api"
+        f"permissions, or does not support this operation. Please read the Graph API documentation at {GUIDE}"
     )
     return GraphError(400, 100, text, type=GRAPH_METHOD, subcode=33)
+
+
+def unsupported(method: str) -> GraphError:
+    """A call that names nothing at all (M)."""
+    text = f"Unsupported {method} request. Please read the Graph API documentation at {GUIDE}"
+    return GraphError(400, 100, text, type=GRAPH_METHOD)
 
 
 def missing_permission(kind: str, scopes: tuple[str, ...]) -> GraphError:

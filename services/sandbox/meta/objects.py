@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.sandbox.meta.catalog import KINDS, edges_of, fields_of
-from services.sandbox.meta.errors import missing_object
+from services.sandbox.meta.errors import unsupported
 from services.sandbox.meta.operations import GRAPH, Context, Operation
 from services.sandbox.meta.tokens import HOSTS, INSTAGRAM, THREADS
 
@@ -20,7 +20,7 @@ _TYPES: Mapping[type, str] = {bool: "bool", int: "int", float: "float", list: "l
 
 
 def _root(context: Context) -> object:
-    raise missing_object("/")
+    raise unsupported("get")
 
 
 def _object(context: Context) -> object:

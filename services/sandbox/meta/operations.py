@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from services.sandbox.exchange import Query, Surroundings
 from services.sandbox.faults import Fault
@@ -201,8 +202,11 @@ _UPLOADS = {"video-upload", "ig-api-upload"}
 
 
 def split_version(path: str) -> tuple[str | None, tuple[str, ...]]:
-    """The version as asked for, and the parts behind it; an upload's address gives its object, then its word."""
-    parts = tuple(part for part in path.split("/") if part)
+    """The version as asked for, and the parts behind it; an upload's address gives its object, then its word.
+
+    Parts are percent-decoded.
+    """
+    parts = tuple(unquote(part) for part in path.split("/") if part)
     if len(parts) == 3 and parts[0] in _UPLOADS and _VERSION.fullmatch(parts[1]):
         return parts[1], (parts[2], parts[0])
     if parts and _VERSION.fullmatch(parts[0]):

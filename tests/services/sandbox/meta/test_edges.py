@@ -1,9 +1,11 @@
 """Lists of assets, and what hangs below them."""
 
+import json
 from typing import Any
 
 import pytest
 
+from services.sandbox.meta.filters import STATUSES
 from tests.services.sandbox.meta.test_listing import read_all
 from tests.support.sandbox import SandboxProcess
 
@@ -166,3 +168,47 @@ def test_posts_of_threads_and_their_replies_are_listed_on_their_host(sandbox: Sa
     assert [row["id"] for row in threads(sandbox, "me/threads", since=since, limit="100")["data"]] == [
         row["id"] for row in truth[:11]
     ]
+
+
+def test_every_list_of_every_account_adds_up_to_the_worlds_truth(sandbox: SandboxProcess) -> None:
+    edges = {"page": "published_posts", "instagram": "media"}
+    seen = sandbox.token_row("system_agency")["sees"]
+    for account in sandbox.meta["accounts"]:
+        if {"type": account["type"], "id": account["id"]} not in seen:
+            continue
+        for child, count in account["children"].items():
+            truth = [(row["id"], row["status"]) for row in sandbox.children(account, child)]
+            path = f"{account['id']}/{edges.get(account['type'], child)}"
+            rows = read_all(
+                sandbox, path, token="system_agency", limit="100", fields="id,status" if child != "posts" else "id"
+            )
+            assert [row["id"] for row in rows] == [node_id for node_id, _ in truth]
+            assert len(rows) == count
+            if child != "posts":
+                assert [row["status"] for row in rows] == [status for _, status in truth]
+
+
+def test_what_is_left_out_by_default_is_listed_where_all_statuses_are_asked_for(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    every = json.dumps(list(STATUSES))
+    for child in ("campaigns", "adsets", "ads"):
+        truth = [row["id"] for row in sandbox.children(account, child, all="true")]
+        rows = read_all(sandbox, f"{account['id']}/{child}", effective_status=every, limit="200")
+        assert [row["id"] for row in rows] == truth
+        assert len(truth) > account["children"][child]
+
+
+def test_the_documents_own_discovery_call_is_answered(sandbox: SandboxProcess) -> None:
+    fields = (
+        "id,name,accounts.limit(100){id,name,access_token,tasks,instagram_business_account{id,username}},"
+        "adaccounts.limit(100){id,account_id,name,account_status,currency,timezone_name,business{id,name},"
+        "adspixels{id,name}},businesses.limit(25){id,name,owned_product_catalogs{id,name},"
+        "client_product_catalogs{id,name},owned_whatsapp_business_accounts{id,name,phone_numbers{id,"
+        "display_phone_number}},client_whatsapp_business_accounts{id,name}}"
+    )
+    for token in ("user_main", "user_second", "system_agency"):
+        answer = sandbox.get("v26.0/me", token=token, fields=fields)
+        assert answer.status_code == 200
+        assert ids(answer.json()["adaccounts"]["data"]) == sees(sandbox, token, "ad_account")
+    narrow = sandbox.get("v26.0/me", token="user_narrow", fields=fields).json()["error"]
+    assert narrow["code"] in {10, 200}

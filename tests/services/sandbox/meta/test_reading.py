@@ -177,3 +177,36 @@ def test_fields_that_cannot_be_read_are_said_in_metas_words(
     words = 'Expected ")", got end of string' if found is None else f'Expected end of string instead of "{found}".'
     assert words in answer.json()["error"]["message"]
     assert answer.headers["www-authenticate"].startswith('OAuth "Facebook Platform" "invalid_request" "Syntax error')
+
+
+def test_a_call_that_names_nothing_is_unsupported(sandbox: SandboxProcess) -> None:
+    answer = sandbox.get("v26.0/")
+    assert refusal(answer) == (400, 100, None)
+    assert answer.json()["error"]["message"].startswith("Unsupported get request. Please read")
+
+
+def test_parts_of_a_path_may_be_percent_encoded(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]["id"]
+    assert sandbox.get(account.replace("_", "%5F")).json()["id"] == account
+    assert sandbox.get("m%65/acc%6Funts").status_code == 200
+
+
+def test_a_stale_read_shows_the_object_and_its_list_as_they_were(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    campaign = sandbox.children(account, "campaigns")[3]
+    secret = {"access_token": sandbox.token("user_main")}
+    old = sandbox.get(campaign["id"], fields="name,updated_time").json()
+    sandbox.client.post("/_sandbox/clock", json={"advance_seconds": 120})
+    assert sandbox.client.post(f"/{GRAPH}/{campaign['id']}", data={**secret, "name": "New name"}).status_code == 200
+    assert sandbox.get(campaign["id"], fields="name").json()["name"] == "New name"
+    sandbox.fault("stale", {"operation": "meta.campaign"}, args={"seconds": 60})
+    assert sandbox.get(campaign["id"], fields="name,updated_time").json() == old
+    sandbox.fault("stale", {"operation": "meta.ad_account.campaigns"}, args={"seconds": 60})
+    gone = sandbox.client.delete(f"/{GRAPH}/{campaign['id']}", params=secret)
+    assert gone.status_code == 200
+    listed = sandbox.get(f"{account['id']}/campaigns", fields="name", limit="5").json()["data"]
+    assert {"id": campaign["id"], "name": old["name"]} in listed
+    sandbox.client.delete("/_sandbox/faults")
+    listed = sandbox.get(f"{account['id']}/campaigns", fields="name", limit="5").json()["data"]
+    assert campaign["id"] not in {row["id"] for row in listed}
+    assert sandbox.get(campaign["id"], fields="name").json()["name"] == "New name"
