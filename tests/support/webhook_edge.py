@@ -92,6 +92,7 @@ async def opened(
     limits: EdgeLimits | None = None,
     protocol: ProtocolLimits | None = None,
     per_minute: int = 30,
+    secrets: tuple[bytes, ...] = (OLD, NEW),
     **commit: Any,
 ) -> AsyncIterator[Door]:
     async with AsyncExitStack() as stack:
@@ -116,7 +117,7 @@ async def opened(
         writing = asyncio.create_task(refusals.run(stop))
         webhooks = build_platforms(None)[PlatformName.META].webhooks
         assert webhooks is not None
-        app = App(PlatformName.META, "1", (OLD, NEW), (TOKEN,), webhooks)
+        app = App(PlatformName.META, "1", secrets, (TOKEN,), webhooks)
         edge = Edge(
             create_app("webhook_receiver", routers=[_elsewhere()], health=Health()),
             directory=Directory({("meta", "1"): app}),
