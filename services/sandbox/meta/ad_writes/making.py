@@ -10,6 +10,7 @@ from typing import Any
 
 from services.sandbox.meta.ad_writes import refusals, statuses
 from services.sandbox.meta.ad_writes.parameters import read_parameters
+from services.sandbox.meta.inputs import choice
 from services.sandbox.meta.operations import Context
 from services.sandbox.meta.world import Moment, Node
 
@@ -30,7 +31,11 @@ def now_of(context: Context) -> datetime:
 
 
 def given_for(context: Context, kind: str, verb: str) -> dict[str, Any]:
-    return read_parameters(kind, verb, context.params, now_of(context))
+    """Raises: GraphError 100; a new object is active or paused (O)."""
+    given = read_parameters(kind, verb, context.params, now_of(context))
+    if verb == "create" and "status" in given:
+        choice(context.params, "status", ("ACTIVE", "PAUSED"))
+    return given
 
 
 def only_validates(given: Given) -> bool:
@@ -144,7 +149,8 @@ def updater(check: Callable[[Context, Node, Given], None]) -> Callable[[Context]
         check_changeable(node, given)
         check(context, node, given)
         if not only_validates(given):
-            change(context, node, shown_values(context.world.nodes[node.account], given))
+            values = shown_values(context.world.nodes[node.account], given)
+            change(context, node, {**values, **_left_of_budget(node, given)})
         return done(context, node)
 
     return run
@@ -156,6 +162,15 @@ def delete(context: Context) -> object:
     check_changeable(node, {"status": "DELETED"})
     change(context, node, {"status": "DELETED"})
     return {"success": True}
+
+
+def _left_of_budget(node: Node, given: Given) -> dict[str, str]:
+    """What was spent of the old budget is spent of the new one too."""
+    for name in ("daily_budget", "lifetime_budget"):
+        if given.get(name):
+            spent = int(node.values.get(name) or 0) - int(node.values.get("budget_remaining") or 0)
+            return {"budget_remaining": str(max(0, given[name] - max(0, spent)))}
+    return {}
 
 
 def _over(context: Context, above: Node) -> tuple[Node, ...]:

@@ -40,5 +40,7 @@ def settle(world: World, node: Node, *, reviewing: bool | None = None) -> None:
     above = world.nodes[node.parent[1]].values["effective_status"] if node.parent else None
     found = effective_status(node.kind, str(node.values["status"]), above, reviewing=under_review)
     if found != node.values["effective_status"]:
-        # A status from above is no change of the object's own: its updated_time stays (M).
-        world.change(node, {"effective_status": found}, hidden=found in GONE)
+        # A status from above is no change of the object's own: when it was updated stays (M).
+        updated_at, updated_time = node.updated_at, node.values["updated_time"]
+        values = {"effective_status": found, "updated_time": updated_time}
+        world.change(node, values, hidden=found in GONE).updated_at = updated_at

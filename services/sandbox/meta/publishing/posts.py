@@ -75,7 +75,8 @@ def make_post(
     }
     if message:
         values["message"] = message
-    node = Node(post_id, "post", page.id, values, now, now, ("page", page.id))
+    # What no feed lists is in no sum of the page's numbers either.
+    node = Node(post_id, "post", page.id, values, now, now, ("page", page.id), hidden=not listed)
     if plan.is_public:
         count_post(world, node)
     world.create(node, listed_in=(page,) if listed else (), edge="feed")

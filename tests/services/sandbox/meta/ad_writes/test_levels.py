@@ -1,5 +1,6 @@
 """Campaigns, ad sets and ads made, changed and deleted over HTTP."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -235,3 +236,44 @@ def test_an_answer_cut_after_the_effect_leaves_the_effect(sandbox: SandboxProces
     with pytest.raises(httpx.TransportError):
         write(sandbox, f"{account(sandbox)['id']}/campaigns", **{**CAMPAIGN, "name": "Never"})
     assert sandbox.children(account(sandbox), "campaigns")[0]["name"] == "Unheard"
+
+
+def test_a_new_object_is_active_or_paused_and_nothing_else(sandbox: SandboxProcess) -> None:
+    error = refusal(sandbox, f"{account(sandbox)['id']}/campaigns", **{**CAMPAIGN, "status": "DELETED"})
+    assert "must be one of {ACTIVE, PAUSED}" in error["message"]
+
+
+def test_what_was_spent_of_the_old_budget_is_spent_of_the_new_one(sandbox: SandboxProcess) -> None:
+    campaign = make_campaign(sandbox, daily_budget=1000)
+    written(sandbox, campaign, daily_budget=1500)
+    found = read(sandbox, campaign, fields="daily_budget,budget_remaining")
+    assert (found["daily_budget"], found["budget_remaining"]) == ("1500", "1500")
+    assert blamed(refusal(sandbox, campaign, lifetime_budget=90_000)) == [["daily_budget"], ["lifetime_budget"]]
+
+
+def test_a_change_moves_the_objects_own_time_and_not_that_of_what_hangs_below(sandbox: SandboxProcess) -> None:
+    campaign = make_campaign(sandbox, status="ACTIVE")
+    adset = make_adset(sandbox, campaign, status="ACTIVE")
+    before = [read(sandbox, node, fields="updated_time")["updated_time"] for node in (campaign, adset)]
+    advance(sandbox, 100)
+    written(sandbox, campaign, status="PAUSED")
+    after = [read(sandbox, node, fields="updated_time")["updated_time"] for node in (campaign, adset)]
+    assert after[0] > before[0]
+    assert after[1] == before[1]
+    truth = {row["id"]: row["updated_at"] for row in sandbox.children(account(sandbox), "adsets")}
+    assert truth[adset][:19] == read_utc(after[1])
+
+
+def read_utc(text: str) -> str:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z").astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def test_a_stale_read_does_not_see_the_write_yet(sandbox: SandboxProcess) -> None:
+    campaign = make_campaign(sandbox)
+    written(sandbox, campaign, name="Newer")
+    fault = sandbox.fault("stale", {"method": "GET"}, args={"seconds": 60})
+    path = f"{account(sandbox)['id']}/campaigns"
+    assert sandbox.get(f"v26.0/{campaign}").json()["error"]["error_subcode"] == 33
+    assert campaign not in ids(read(sandbox, path, limit="5"))
+    sandbox.client.delete(f"/_sandbox/faults/{fault}")
+    assert read(sandbox, campaign, fields="name")["name"] == "Newer"

@@ -1,5 +1,7 @@
 """Photos of a page: alone, several in one post, as a story."""
 
+import json
+
 import pytest
 
 from tests.support.meta_writes import ids, read, refusal, written
@@ -60,3 +62,12 @@ def test_a_photos_own_post_goes_with_it(sandbox: SandboxProcess) -> None:
     made = written(sandbox, photos(sandbox), PAGE, url="https://example.com/a.jpg")
     assert written(sandbox, made["id"], PAGE, method="DELETE") == {"success": True}
     assert refusal(sandbox, made["post_id"], PAGE, method="DELETE")["error_subcode"] == 33
+
+
+def test_files_of_a_batch_belong_to_the_items_that_name_them(sandbox: SandboxProcess) -> None:
+    item = {"method": "POST", "relative_url": "me/photos", "body": "published=false"}
+    batch = [{**item, "attached_files": "first"}, item]
+    data = {"access_token": sandbox.token(PAGE), "batch": json.dumps(batch)}
+    files = {"first": ("a.jpg", JPEG, "image/jpeg")}
+    results = sandbox.client.post("/graph.facebook.com/v26.0/", data=data, files=files).json()
+    assert [result["code"] for result in results] == [200, 400]
