@@ -26,7 +26,10 @@ def test_a_shallow_copy_is_paused_and_named_after_its_source(sandbox: SandboxPro
 def test_a_deep_copy_takes_everything_below_along(sandbox: SandboxProcess) -> None:
     small = next(found for found in sandbox.accounts("ad_account") if 0 < found["children"]["ads"] < 10)
     source = sandbox.children(small, "campaigns")[0]["id"]
-    params = {"deep_copy": "true", "rename_options": {"rename_strategy": "DEEP_RENAME", "rename_suffix": " (2)"}}
+    params: dict[str, Any] = {
+        "deep_copy": "true",
+        "rename_options": {"rename_strategy": "DEEP_RENAME", "rename_suffix": " (2)"},
+    }
     answer = written(sandbox, f"{source}/copies", **params)
     kinds = [row["ad_object_type"] for row in answer["ad_object_ids"]]
     assert kinds[0] == "campaign"
@@ -45,7 +48,11 @@ def test_an_ad_set_is_copied_into_another_campaign(sandbox: SandboxProcess) -> N
         for row in sandbox.children(account(sandbox), "campaigns")
         if row["id"] != read(sandbox, adset, fields="campaign_id")["campaign_id"]
     )
-    params = {"campaign_id": other, "status_option": "ACTIVE", "rename_options": {"rename_strategy": "NO_RENAME"}}
+    params: dict[str, Any] = {
+        "campaign_id": other,
+        "status_option": "ACTIVE",
+        "rename_options": {"rename_strategy": "NO_RENAME"},
+    }
     copy = written(sandbox, f"{adset}/copies", **params)["copied_adset_id"]
     found = read(sandbox, copy, fields="campaign_id,status,name")
     assert (found["campaign_id"], found["status"]) == (other, "ACTIVE")
@@ -62,7 +69,12 @@ def test_an_ads_copy_shows_the_same_creative(sandbox: SandboxProcess) -> None:
 
 def test_what_is_too_large_to_copy_at_once_is_refused(sandbox: SandboxProcess) -> None:
     act = account(sandbox)["id"]
-    params = {"name": "n", "objective": "OUTCOME_TRAFFIC", "status": "PAUSED", "special_ad_categories": []}
+    params: dict[str, Any] = {
+        "name": "n",
+        "objective": "OUTCOME_TRAFFIC",
+        "status": "PAUSED",
+        "special_ad_categories": [],
+    }
     campaign = written(sandbox, f"{act}/campaigns", **params)["id"]
     place = json.dumps({"geo_locations": {"countries": ["US"]}})
     body = f"name=n&campaign_id={campaign}&daily_budget=500&billing_event=IMPRESSIONS&optimization_goal=REACH"

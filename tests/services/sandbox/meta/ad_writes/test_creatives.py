@@ -42,7 +42,7 @@ def test_a_creative_shows_what_its_story_says(sandbox: SandboxProcess) -> None:
 
 
 def test_a_creative_without_a_name_gets_one(sandbox: SandboxProcess) -> None:
-    params = {"object_story_spec": story(sandbox, name="Title")}
+    params: dict[str, Any] = {"object_story_spec": story(sandbox, name="Title")}
     made = written(sandbox, f"{account(sandbox)['id']}/adcreatives", **params, fields="name")
     assert made["name"].startswith("Title 20")
 
@@ -63,7 +63,7 @@ def test_a_creative_has_something_to_show_from_a_page_of_ours(
 
 
 def test_two_stories_are_ambiguous(sandbox: SandboxProcess) -> None:
-    both = {"object_story_spec": story(sandbox), "object_story_id": "1_2"}
+    both: dict[str, Any] = {"object_story_spec": story(sandbox), "object_story_id": "1_2"}
     error = refusal(sandbox, f"{account(sandbox)['id']}/adcreatives", name="x", **both)
     assert error["error_subcode"] == 1487929
 
@@ -84,7 +84,7 @@ def test_an_ad_changes_its_creative(sandbox: SandboxProcess) -> None:
     assert written(sandbox, ad, creative={"creative_id": other}) == {"success": True}
     assert read(sandbox, ad, fields="creative")["creative"]["id"] == other
     assert ids(read(sandbox, f"{ad}/adcreatives")) == [other]
-    inline = {"object_story_spec": story(sandbox), "name": "Inline"}
+    inline: dict[str, Any] = {"object_story_spec": story(sandbox), "name": "Inline"}
     assert written(sandbox, ad, creative=inline, fields="creative{name}")["creative"]["name"] == "Inline"
     error = refusal(sandbox, ad, creative={"creative_id": "1"})
     assert blamed(error) == [["creative"]]
