@@ -52,6 +52,8 @@ class Prepared:
     parts: tuple[str, ...]
     fault: Fault | None
     spent: tuple[Bucket, ...] = field(default=())
+    said: list[tuple[str, str]] = field(default_factory=list)
+    """Headers of the operation's own."""
 
 
 def redact(query: Query) -> Query:
@@ -183,6 +185,7 @@ class Handler:
             root,
             self.webhooks,
             fault=call.fault,
+            headers=call.said,
         )
         return context
 
@@ -256,7 +259,7 @@ class Handler:
             ("x-fb-debug", self.trace_id()),
             ("Cache-Control", "private, no-cache, no-store, must-revalidate"),
         ]
-        return shown + self.quotas.headers(call.spent) if call else shown
+        return shown + self.quotas.headers(call.spent) + call.said if call else shown
 
     def _touches_marketing(self, call: Prepared) -> bool:
         ids = self._ids(call) if call.route.for_ids else [call.route.node_id]

@@ -73,6 +73,8 @@ class Context:
     """For an edge inside `fields`: the answer becomes a part of another one."""
     fault: Fault | None = None
     """The fault that hits the call, for operations that know of more ways to fail."""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    """What an operation has to say beside its answer: goes into the headers of a good one."""
 
     @property
     def params(self) -> Params:

@@ -6,6 +6,7 @@ The default of 25 rows a page is M.
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -57,6 +58,7 @@ def order_insights(context: Context) -> object:
     node = Node(run_id, "report_run", account.id, {"id": run_id}, now, now, (target.kind, target.id))
     runs = desk_of(context.world).runs
     is_old = bool(query.breakdowns) and query.since < months_before(scope.today, OLD_REACH_MONTHS)
+    old_before = runs.count_old_reach(account.id, now)
     run = Run(
         node=node,
         target=target,
@@ -65,8 +67,12 @@ def order_insights(context: Context) -> object:
         today=scope.today,
         seconds=JOB_SECONDS,
         failure=TOO_LARGE if is_too_much(scope, query, as_a_job=True) else _asked_failure(context),
-        keeps_old_reach=is_old and runs.count_old_reach(account.id, now) < OLD_REACH_REPORTS_A_DAY,
+        keeps_old_reach=is_old and old_before < OLD_REACH_REPORTS_A_DAY,
     )
+    if is_old:
+        used = min(100, (old_before + 1) * 100 // OLD_REACH_REPORTS_A_DAY)
+        # Name O; its content is not documented, and is read like that of the other throttle of insights by clients (T).
+        context.headers.append(("x-Fb-Ads-Insights-Reach-Throttle", json.dumps({"acc_id_util_pct": used})))
     context.world.nodes.hold(node)
     runs.add(run, context.world)
     return {"report_run_id": run_id}

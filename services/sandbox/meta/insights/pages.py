@@ -76,7 +76,7 @@ _PAGE = (
 _POST = (
     Metric("post_media_view", "Lifetime Post Views", plain("impressions"), ("lifetime",)),
     Metric("post_total_media_view_unique", "Lifetime Post Viewers", plain("reach"), ("lifetime",), unique=True),
-    Metric("post_clicks", "Lifetime Matched Audience Targeting Consumptions", plain("clicks"), ("lifetime",)),
+    Metric("post_clicks", "Lifetime Post Clicks", plain("clicks"), ("lifetime",)),
     Metric("post_clicks_by_type", "Lifetime Post Clicks by Type", _clicks_by_type, ("lifetime",)),
     Metric("post_reactions_like_total", "Lifetime Total Likes", plain("likes"), ("lifetime",)),
     *(

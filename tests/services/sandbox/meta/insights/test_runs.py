@@ -1,5 +1,8 @@
 """Reports that are ordered: how they go on, when they can be read, how they end."""
 
+import json
+from datetime import datetime, timedelta
+
 import pytest
 
 from tests.support.sandbox import GRAPH, SandboxProcess
@@ -132,3 +135,22 @@ def test_a_job_that_is_too_large_fails_and_says_so(sandbox: SandboxProcess) -> N
     advance(sandbox, 3600)
     shown = sandbox.get(run, "system_main").json()
     assert (shown["async_status"], shown["error_code"], shown["error_subcode"]) == ("Job Failed", -3, 1504045)
+
+
+@e2e
+def test_reach_of_long_ago_is_parted_in_ten_jobs_a_day_and_in_no_call_at_once(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]["id"]
+    now = datetime.fromisoformat(sandbox.client.get("/_sandbox/clock").json()["now"])
+    since, until = (now - timedelta(days=450)).date().isoformat(), (now - timedelta(days=1)).date().isoformat()
+    asked = {"fields": "impressions,reach", "breakdowns": "age", "time_range": f"{{since:'{since}',until:'{until}'}}"}
+    assert all("reach" not in row for row in sandbox.get(f"{account}/insights", **asked).json()["data"])
+    secret = sandbox.token("user_main")
+    used, runs = [], []
+    for _ in range(11):
+        answer = sandbox.client.post(f"/{GRAPH}/{account}/insights", data={"access_token": secret, **asked})
+        used.append(json.loads(answer.headers["x-fb-ads-insights-reach-throttle"])["acc_id_util_pct"])
+        runs.append(answer.json()["report_run_id"])
+    assert used == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 100]
+    advance(sandbox, float(sandbox.world["job_seconds"]))
+    given = ["reach" in sandbox.get(f"{run}/insights").json()["data"][0] for run in runs]
+    assert given == [True] * 10 + [False]
