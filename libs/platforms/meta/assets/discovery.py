@@ -47,14 +47,17 @@ class Discovery:
     def __init__(self, roots: Iterable[Listing], credential: Credential, secrets: set[str]) -> None:
         self._app_id = credential.app_id
         self._secrets = secrets
-        self._pending = deque(roots)
+        self._pending: deque[Listing] = deque()
+        self._open_of_businesses = 0
+        """Listings of businesses that are still to be asked for, or were and have no answer yet."""
         self._held: list[tuple[Listing, Any, tuple[UsageReading, ...]]] = []
         self._courses: dict[str, _Course] = {}
         self._known: dict[AccountRef, Asset] = {}
         self._told: set[AssetRelation] = set()
         self._credited: set[AccountRef] = set()
-        self._has_roots_of_businesses = any(listing.kind == "business" for listing in self._pending)
-        self._businesses_whole = self._has_roots_of_businesses
+        for listing in roots:
+            self._queue(listing)
+        self._businesses_whole = self._open_of_businesses > 0
 
     def next(self, most: int) -> list[Listing]:
         """Give up to `most` pages to be asked for; none: the discovery is over, or `settle` has what was held."""
@@ -66,35 +69,34 @@ class Discovery:
         """Give what an answer tells, once that can be said; queue what it leads to."""
         if isinstance(answer, ItemFailed):
             yield from self._failed(listing, answer.error, usage)
-        elif self._must_wait(listing):
+        elif _is_personal(listing) and self._open_of_businesses:
             self._held.append((listing, answer.body, usage))
         else:
             yield self._page(listing, answer.body, usage)
+        self._open_of_businesses -= _is_of_businesses(listing)
 
     def settle(self) -> Iterator[AssetPage]:
         """Give what was held back, as soon as no business has anything left to tell."""
-        while self._held and not self._business_pending():
+        while self._held and not self._open_of_businesses:
             yield self._page(*self._held.pop(0))
 
-    def _must_wait(self, listing: Listing) -> bool:
-        return _is_personal(listing) and self._has_roots_of_businesses and self._business_pending()
-
-    def _business_pending(self) -> bool:
-        return any(not _is_personal(listing) and not _follows(listing) for listing in self._pending)
+    def _queue(self, listing: Listing) -> None:
+        self._open_of_businesses += _is_of_businesses(listing)
+        self._pending.append(listing)
 
     def _failed(self, listing: Listing, error: PlatformError, usage: tuple[UsageReading, ...]) -> Iterator[AssetPage]:
         if isinstance(error, Unavailable) and listing.tries + 1 < MAX_TRIES:
-            self._pending.append(replace(listing, tries=listing.tries + 1))
+            self._queue(replace(listing, tries=listing.tries + 1))
             return
         heavy = isinstance(error, Rejected) and (error.platform_code or "").partition("/")[0] == _TOO_MUCH
         if heavy and listing.is_list and listing.limit > SMALLEST_LIMIT:
-            self._pending.append(replace(listing, limit=max(SMALLEST_LIMIT, listing.limit // 2)))
+            self._queue(replace(listing, limit=max(SMALLEST_LIMIT, listing.limit // 2)))
             return
         self._lost(listing)
         yield AssetPage(listing.name, listing.type, error=error, last=True, usage=usage)
 
     def _lost(self, listing: Listing) -> None:
-        if not _is_personal(listing) and not _follows(listing):
+        if _is_of_businesses(listing):
             self._businesses_whole = False
 
     def _page(self, listing: Listing, body: Any, usage: tuple[UsageReading, ...]) -> AssetPage:
@@ -137,7 +139,7 @@ class Discovery:
         if key in course.positions or course.pages >= MAX_PAGES:
             raise ContractBroken(PlatformName.META, listing.name, "the list leads back, or does not end")
         course.positions.add(key)
-        self._pending.append(replace(listing, position=following, tries=0))
+        self._queue(replace(listing, position=following, tries=0))
 
     def _add(self, listing: Listing, told: Sighting, found: Sighting) -> None:
         secrets = self._secrets | {each.access_token for each in told.credentials}
@@ -167,11 +169,8 @@ class Discovery:
         return self._businesses_whole and asset.ref not in self._known
 
     def _lead_on(self, ref: AccountRef) -> None:
-        """Queue what a new asset leads to; a business' edges before all else."""
-        if ref.type == "business":
-            self._pending.extendleft(reversed(list(of_business(ref))))
-        else:
-            self._pending.extend(of_asset(ref))
+        for listing in of_business(ref) if ref.type == "business" else of_asset(ref):
+            self._queue(listing)
 
 
 def merge(known: Asset, seen: Asset) -> Asset:
@@ -204,9 +203,9 @@ def _is_personal(listing: Listing) -> bool:
     return listing.path.startswith("me") and listing.kind != "business"
 
 
-def _follows(listing: Listing) -> bool:
-    """Tell whether it is an edge of an asset that is no business: it waits for nobody and nobody for it."""
-    return listing.above is not None and listing.above.type != "business"
+def _is_of_businesses(listing: Listing) -> bool:
+    """Tell whether it lists businesses or what one has; edges of other assets wait for nobody, and nobody for them."""
+    return listing.kind == "business" or (listing.above is not None and listing.above.type == "business")
 
 
 def _entries(listing: Listing, body: Any) -> tuple[tuple[dict[str, Any], ...], Mapping[str, str] | None]:
