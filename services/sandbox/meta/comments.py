@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from datetime import time as clock_time
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from services.sandbox.meta.dice import Dice, mix
 from services.sandbox.meta.families import ID_STEP, Family
@@ -16,6 +16,8 @@ from services.sandbox.meta.world import World
 
 MOST_PER_POST = 2_000
 """Ids are kept free for so many."""
+MOST_COMMENTS = 1_980
+"""The numbers from here on are for what else lies below a post."""
 LATE_POSTS = 5_000
 """And for so many posts that are published after the start of the world."""
 _NAMES = ("Mia Lindt", "Omar Said", "Jo Park", "Ana Prado", "Tom Weber", "Lea Roy", "Ken Ito", "Eva Novak")
@@ -63,6 +65,13 @@ class CommentIds:
         return self.posts.total + self.late.index(post_id)
 
 
+@runtime_checkable
+class MakesByNumber(Protocol):
+    """A list whose rows are known by their numbers below the post."""
+
+    def make(self, number: int) -> Node | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Comments:
     """What a post's edge lists, the newest first."""
@@ -73,7 +82,7 @@ class Comments:
     """How many were written on which day that is over."""
 
     def count(self, *, everything: bool) -> int:
-        return min(sum(many for _, many in self.days()), MOST_PER_POST)
+        return min(sum(many for _, many in self.days()), MOST_COMMENTS)
 
     def ids(self, start: int, *, everything: bool) -> Iterator[str]:
         for number in reversed(range(self.count(everything=everything) - start)):
@@ -97,16 +106,18 @@ class Comments:
 
 
 def comment_ids(world: World, posts: Family) -> CommentIds:
-    """Make the comments of an account's posts known by their ids."""
+    """Make what lies below an account's posts known by its ids."""
     room = (posts.total + LATE_POSTS) * MOST_PER_POST * ID_STEP
     made = CommentIds(world, posts, world.reserve(posts.kind, room), world.random.getrandbits(63))
-    edge = "replies" if posts.kind == "threads_post" else "comments"
+    comments = "replies" if posts.kind == "threads_post" else "comments"
 
     def find(node_id: str) -> Node | None:
         place = made.place_of(node_id)
         post = world.nodes.get(place[0]) if place else None
-        run = post.runs.get(edge) if post else None
-        return run.make(place[1]) if place and isinstance(run, Comments) else None
+        if place is None or post is None:
+            return None
+        run = post.runs.get(comments if place[1] < MOST_COMMENTS else "children")
+        return run.make(place[1]) if isinstance(run, MakesByNumber) else None
 
     world.nodes.ask(find)
     return made

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from services.sandbox.meta import statistics
+from services.sandbox.meta.carousels import Carousel
 from services.sandbox.meta.comments import Comments, comment_ids
 from services.sandbox.meta.dice import Dice
 from services.sandbox.meta.families import ID_STEP, Family, whole
@@ -20,7 +21,8 @@ from services.sandbox.meta.world import World
 
 _THINGS = ("Harbour", "Orchard", "Kiln", "Lantern", "Meadow", "Foundry", "Atlas", "Juniper")
 _MEDIA = (("IMAGE", "FEED"), ("IMAGE", "FEED"), ("CAROUSEL_ALBUM", "FEED"), ("VIDEO", "REELS"))
-_THREADS = ("TEXT_POST", "TEXT_POST", "IMAGE", "VIDEO")
+_THREADS = ("TEXT_POST", "TEXT_POST", "TEXT_POST", "IMAGE", "VIDEO", "CAROUSEL_ALBUM")
+_LARGEST_CAROUSEL = 10  # O for Instagram; Threads takes up to 20 (O)
 
 
 def fill_page(world: World, page: Node, posts: int) -> Family:
@@ -74,6 +76,7 @@ def fill_instagram(world: World, account: Node, media: int) -> Family:
         }
         if media_type == "VIDEO":
             node.values["thumbnail_url"] = f"https://scontent.example/{node.id}.jpg"
+        _fill_carousel(world, node, dice)
         count_media(world, node)
         return node
 
@@ -104,6 +107,7 @@ def fill_threads(world: World, profile: Node, posts: int) -> Family:
         }
         if media_type != "TEXT_POST":
             node.values["media_url"] = f"https://scontent.example/{node.id}"
+        _fill_carousel(world, node, dice)
         count_thread(world, node)
         return node
 
@@ -111,6 +115,12 @@ def fill_threads(world: World, profile: Node, posts: int) -> Family:
     profile.runs["threads"] = whole(family)
     _count_days(world, family, profile)
     return family
+
+
+def _fill_carousel(world: World, node: Node, dice: Dice) -> None:
+    if node.values["media_type"] == "CAROUSEL_ALBUM":
+        many = dice.between(2, _LARGEST_CAROUSEL)
+        node.runs["children"] = Carousel(world.comment_ids[node.account], node.id, many)
 
 
 def count_post(world: World, node: Node) -> None:

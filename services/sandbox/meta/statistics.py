@@ -214,7 +214,9 @@ def _new_posts(world: World, series: Series, node: Node) -> Iterator[Node]:
     """Posts that came after the start of the world: the object itself, or what it lists."""
     kind = series.family.kind
     if node.kind == kind:
-        if world.nodes.place_of(node.id) is None and _is_public(node):
+        # What lies inside a carousel has no numbers of its own; a reply has.
+        inside = node.parent is not None and node.parent[0] == kind and not node.values.get("is_reply")
+        if world.nodes.place_of(node.id) is None and _is_public(node) and not inside:
             yield node
         return
     edge = ACCOUNT_CHILDREN.get(node.kind, {}).get("posts")

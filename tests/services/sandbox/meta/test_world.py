@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from services.sandbox.clock import Clock
 from services.sandbox.meta.assets import Cast, make_cast
 from services.sandbox.meta.node import Late, Moment, Node, Values
+from services.sandbox.meta.statistics import rows
 from services.sandbox.meta.world import MAX_HELD, World
 
 
@@ -112,6 +113,25 @@ def test_comments_and_leads_are_as_many_as_their_counters_say(world: World, cast
             assert all(world.nodes[comment.id].parent == (post.kind, post.id) for comment in comments)
     for form in world.shown(cast.pages["busy"], "leadgen_forms"):
         assert form.values["leads_count"] == len(world.shown(form, "leads"))
+
+
+@pytest.mark.parametrize(("group", "edge"), [("instagram", "media"), ("threads", "threads")])
+def test_a_carousel_has_children_without_numbers_of_their_own(world: World, cast: Cast, group: str, edge: str) -> None:
+    profile = getattr(cast, group)["busy"]
+    carousels = [post for post in world.shown(profile, edge) if post.values["media_type"] == "CAROUSEL_ALBUM"]
+    assert carousels
+    assert not any(
+        "children" in post.runs for post in world.shown(profile, edge) if post.values["media_type"] != "CAROUSEL_ALBUM"
+    )
+    for post in carousels:
+        children = world.shown(post, "children")
+        assert 2 <= len(children) <= 10
+        assert [children.position(child.id) for child in children] == list(range(len(children)))
+        for child in children:
+            assert world.nodes[child.id].parent == (post.kind, post.id)
+            assert child.values["media_type"] in {"IMAGE", "VIDEO"}
+            days = rows(world, child, child.created_at.date(), world.clock.now().date())
+            assert not any(row.views for row in days)
 
 
 @pytest.mark.parametrize("text", ["", "0", "_", "1_2", "act_", "1" * 50, "120200000000000000", "x_122000000000001"])
