@@ -170,7 +170,10 @@ class _Levels:
             "effective_status": self._effective(node.id),
         }
         if not node.hidden:
-            node.runs = {"ads": below(self.ads, self.counts.adsets, self.adsets.rank(index))}
+            ads = below(self.ads, self.counts.adsets, self.adsets.rank(index))
+            node.runs = {"ads": ads}
+            shown = {self.creatives.node_id(self._creative_of(ad)): None for ad in range(ads.low, ads.high)}
+            node.edges["adcreatives"] = list(shown)
         return node
 
     def _ad(self, index: int) -> Node:

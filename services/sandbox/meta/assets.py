@@ -119,6 +119,12 @@ def _make_part(world: World, cast: Cast, part: str, plan: Part) -> None:
     instagram = cast.instagram[part] = accounts.make_instagram(world, business, page)
     threads = cast.threads[part] = accounts.make_threads(world, instagram)
     ad_account = cast.ad_accounts[part] = accounts.make_ad_account(world, business, plan.zone)
+    for edge, shown in (
+        ("promote_pages", page),
+        ("instagram_accounts", instagram),
+        ("connected_instagram_accounts", instagram),
+    ):
+        ad_account.edges[edge] = [shown.id]
     cast.pixels[part] = accounts.make_pixel(world, business, ad_account)
     catalog = cast.catalogs[part] = accounts.make_catalog(world, business)
     cast.whatsapp[part] = accounts.make_whatsapp(world, business, plan.numbers)

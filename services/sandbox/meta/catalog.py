@@ -128,12 +128,19 @@ _KINDS = (
     ),
     Kind(
         "ad_account", "AdAccount", ("id", "account_id"), ADS_SCOPES, "ads_management",
-        {**_AD_LEVELS, "adspixels": "pixel"}, marketing=True,
+        {
+            **_AD_LEVELS, "adspixels": "pixel", "promote_pages": "page", "instagram_accounts": "instagram",
+            "connected_instagram_accounts": "instagram",
+        },
+        marketing=True,
     ),
     Kind(
         "campaign", "Campaign", ("id",), ADS_SCOPES, "ads_management", {"adsets": "adset", "ads": "ad"}, marketing=True
     ),
-    Kind("adset", "AdSet", ("id",), ADS_SCOPES, "ads_management", {"ads": "ad"}, marketing=True),
+    Kind(
+        "adset", "AdSet", ("id",), ADS_SCOPES, "ads_management", {"ads": "ad", "adcreatives": "adcreative"},
+        marketing=True,
+    ),
     Kind("ad", "Ad", ("id",), ADS_SCOPES, "ads_management", {"adcreatives": "adcreative"}, marketing=True),
     Kind("adcreative", "AdCreative", ("id",), ADS_SCOPES, "ads_management", marketing=True),
     Kind(
