@@ -5,6 +5,7 @@ Parameters of ad lists S (facebook-business 26: `get_campaigns`, `get_ad_sets`, 
 of `filtering` S (AdsInsights, AdRuleFilters), its samples O (marketing-api/insights). Texts of refusals M.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,8 @@ from typing import Any
 from services.sandbox.meta.catalog import known_fields
 from services.sandbox.meta.errors import GraphError, bad_parameter
 from services.sandbox.meta.insights.days import PRESETS
+from services.sandbox.meta.listing import Selection
+from services.sandbox.meta.listings import Listing
 from services.sandbox.meta.loose import read_value
 from services.sandbox.meta.moments import parse_moment, read_moment
 from services.sandbox.meta.params import Params
@@ -31,6 +34,7 @@ _LEVELS: Mapping[str, Mapping[str, str]] = {
     "ad": {"ad": "", "adset": "adset_id", "campaign": "campaign_id"},
 }
 """Kind -> levels that a filter may speak of -> the field that leads there; nothing for the row itself."""
+_LONG = 2_000
 _STATUS_FIELDS = {"effective_status", "status", "configured_status"}
 _Keep = Callable[[Node], bool]
 
@@ -42,6 +46,7 @@ class Choice:
     tests: tuple[_Keep, ...] = ()
     shows_hidden: bool = False
     since: datetime | None = None
+    until: datetime | None = None
 
     def is_older(self, node: Node) -> bool:
         return self.since is not None and node.created_at < self.since
@@ -53,8 +58,17 @@ class Choice:
 def read_choice(world: World, kind: str, params: Params, now: datetime) -> Choice:
     """For a list of one kind. Raises: GraphError 100 for a parameter that cannot be read."""
     tests = list(_tests(world, kind, params, now))
-    since = read_moment(params, "since", now)
-    return Choice(tuple(keep for keep, _ in tests), any(unlocks for _, unlocks in tests), since)
+    since, until = read_moment(params, "since", now), read_moment(params, "until", now)
+    return Choice(tuple(keep for keep, _ in tests), any(unlocks for _, unlocks in tests), since, until)
+
+
+def by_time(rows: Listing, choice: Choice) -> Selection:
+    """Of a list that shows the newest first: it ends at `since`, and a long one is not looked at before `until`."""
+    until, begin = choice.until, 0
+    if until is not None and len(rows) > _LONG:
+        begin = bisect_left(rows, True, key=lambda row: row.created_at <= until)
+    keep = choice.keeps if choice.tests else None
+    return Selection(rows, keep, choice.is_older if choice.since else None, begin)
 
 
 def _tests(world: World, kind: str, params: Params, now: datetime) -> Iterable[tuple[_Keep, bool]]:

@@ -48,16 +48,17 @@ class NotCovered(Exception):  # noqa: N818  reads as the fact it reports
 class Selection:
     """A list and which of its rows count. `keep` None: all of them, without being looked at.
 
-    `ends`: from the first such row on no other one counts.
+    `ends`: from the first such row on no other one counts. `begin`: before this place none does.
     """
 
     rows: Listing
     keep: Callable[[Node], bool] | None = None
     ends: Callable[[Node], bool] | None = None
+    begin: int = 0
 
     @property
     def is_whole(self) -> bool:
-        return self.keep is None and self.ends is None
+        return self.keep is None and self.ends is None and not self.begin
 
     def __len__(self) -> int:
         """Looks at every row where not all count."""
@@ -65,7 +66,7 @@ class Selection:
 
     def forward(self, place: int) -> Iterator[Node]:
         """Rows that count from a place of the list on; the list is looked at piece by piece."""
-        for start in range(place, len(self.rows), _PIECE):
+        for start in range(max(place, self.begin), len(self.rows), _PIECE):
             for row in self.rows[start : start + _PIECE]:
                 if self.ends is not None and self.ends(row):
                     return
@@ -74,8 +75,8 @@ class Selection:
 
     def backward(self, place: int) -> Iterator[Node]:
         """Rows that count before a place, the nearest first."""
-        for stop in range(place, 0, -_PIECE):
-            for row in reversed(self.rows[max(0, stop - _PIECE) : stop]):
+        for stop in range(place, self.begin, -_PIECE):
+            for row in reversed(self.rows[max(self.begin, stop - _PIECE) : stop]):
                 if self.keep is None or self.keep(row):
                     yield row
 

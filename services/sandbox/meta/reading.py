@@ -1,5 +1,6 @@
 """Objects as a token sees them: selected fields, expanded edges, pages."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,9 +10,16 @@ from typing import Any
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN, KINDS, Kind, edges_of, fields_of, known_edges
 from services.sandbox.meta.computed import COMPUTED
 from services.sandbox.meta.edges import edge_of
-from services.sandbox.meta.errors import bad_parameter, missing_object, missing_permission, unknown_field, unknown_path
+from services.sandbox.meta.errors import (
+    bad_parameter,
+    missing_object,
+    missing_permission,
+    too_much_data,
+    unknown_field,
+    unknown_path,
+)
 from services.sandbox.meta.fields import Field, parse_fields, write_fields
-from services.sandbox.meta.filters import check_days, read_choice
+from services.sandbox.meta.filters import by_time, check_days, read_choice
 from services.sandbox.meta.listing import NotCovered, Selection, paging_of, summary_of, take_page
 from services.sandbox.meta.listings import written_listing
 from services.sandbox.meta.ordering import asks_for_order, ordered
@@ -19,6 +27,8 @@ from services.sandbox.meta.params import Params
 from services.sandbox.meta.tokens import Token, Tokens
 from services.sandbox.meta.world import Moment, Node, Ref, World
 
+MAX_ROWS = 20_000
+"""Of all lists that one call expands. Meta refuses what is too heavy (T), how it weighs is not documented (M)."""
 NOT_KEPT = frozenset({"access_token", "appsecret_proof", "appsecret_time", "fields", "ids", "debug", "metadata"})
 """Parameters of a list that the links to its other pages do not repeat, or write anew."""
 NEWEST_FIRST = frozenset({"post", "media", "threads_post", "comment", "ig_comment", "lead"})
@@ -42,6 +52,8 @@ class Reader:
     """Shows the world as it was at that moment; None: as it is."""
     notes: list[dict[str, str]] = field(default_factory=list)
     """What `debug=all` tells: `message`, `type`, sometimes `link`."""
+    shown: Counter[str] = field(default_factory=Counter)
+    """Rows so far by kind, of all lists of the call."""
 
     def node(self, node_id: str, *, scopes: tuple[str, ...] | None = None, method: str = "GET") -> Node:
         """An object that the token may read. `scopes`: others than its kind's. Raises: GraphError 100/33, 10 or 200."""
@@ -85,6 +97,9 @@ class Reader:
         check_days(params)
         chosen = self._chosen(node, edge, kind, params)
         page = take_page(chosen, kind.name, params)
+        self.shown[kind.name] += len(page.rows)
+        if self.shown.total() > MAX_ROWS:
+            raise too_much_data()
         defaults = edge_of(node.kind, edge).default_fields or kind.default_fields
         answer: dict[str, Any] = {"data": [self._select(row, asked, defaults) for row in page.rows]}
         # The link carries the token, as Meta's do (M): whoever logs it logs a secret.
@@ -112,8 +127,9 @@ class Reader:
                 every = self._with_replies(every, sources[0])
             rows = written_listing(ordered(list(every), kind.name, params))
         if kind.name not in ACCOUNT_CHILDREN:
-            ends = choice.is_older if kind.name in NEWEST_FIRST and not anew else None
-            return Selection(rows, choice.keeps if choice.tests else None, ends)
+            if kind.name not in NEWEST_FIRST or anew:
+                return Selection(rows, choice.keeps if choice.tests else None)
+            return by_time(rows, choice)
         return Selection(rows, lambda row: row.account in self.token.sees and choice.keeps(row))
 
     def _with_replies(self, rows: Iterator[Node], edge: str) -> Iterator[Node]:

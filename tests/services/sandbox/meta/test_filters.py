@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from services.sandbox.clock import Clock
 from services.sandbox.meta.errors import GraphError
-from services.sandbox.meta.filters import OPERATORS, check_days, read_choice
+from services.sandbox.meta.filters import OPERATORS, by_time, check_days, read_choice
+from services.sandbox.meta.listings import written_listing
 from services.sandbox.meta.node import Moment, Node
 from services.sandbox.meta.world import World
 
@@ -36,6 +37,8 @@ def make_world() -> tuple[World, list[Node], list[Node]]:
 
 
 WORLD, CAMPAIGNS, ADSETS = make_world()
+MOMENTS = [NOW.replace(microsecond=0) - timedelta(minutes=number) for number in range(2_100)]
+LONG = written_listing(Node(f"p{number}", "post", "1", {}, at, at) for number, at in enumerate(MOMENTS))
 
 
 def chosen(kind: str = "campaign", /, **params: object) -> str:
@@ -131,6 +134,16 @@ def test_what_cannot_be_filtered_is_refused(params: dict[str, object]) -> None:
 
 def test_what_chooses_no_rows_makes_no_test() -> None:
     assert read_choice(WORLD, "ad", {"limit": "5", "date_preset": "today", "fields": "id"}, NOW).tests == ()
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_a_long_list_in_the_order_of_time_gives_the_same_rows_as_a_short_one(since: int, until: int) -> None:
+    moments = {"since": str(int(NOW.timestamp()) - since * 60), "until": str(int(NOW.timestamp()) - until * 60)}
+    choice = read_choice(WORLD, "post", moments, NOW)
+    chosen = by_time(LONG, choice)
+    assert list(chosen.forward(0)) == [node for node in LONG if choice.keeps(node)]
+    assert list(chosen.backward(len(LONG)))[::-1] == [node for node in LONG if choice.keeps(node)]
+    assert chosen.begin == until
 
 
 @pytest.mark.parametrize("params", [{"date_preset": "whenever"}, {"time_range": "{}"}, {"time_range": "[1]"}])

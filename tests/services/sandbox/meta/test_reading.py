@@ -70,6 +70,16 @@ def test_edges_and_objects_are_expanded_inside_their_parent(sandbox: SandboxProc
     assert set(further["data"][0]) == {"id", "name", "adsets"}
 
 
+def test_a_call_that_expands_too_much_is_told_to_ask_for_less(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    ads = account["children"]["ads"]
+    enough, much = (",".join(f"ads.limit(500).as(a{n}){{id}}" for n in range(20_000 // ads + more)) for more in (0, 1))
+    assert len(sandbox.get(account["id"], fields=enough).json()) == 20_000 // ads + 1
+    answer = sandbox.get(account["id"], fields=much)
+    assert refusal(answer) == (500, 1, None)
+    assert answer.json()["error"]["message"].startswith("Please reduce the amount of data")
+
+
 def test_an_empty_edge_is_left_out_of_its_parent(sandbox: SandboxProcess) -> None:
     empty = next(row for row in sandbox.accounts("ad_account") if not any(row["children"].values()))
     assert set(sandbox.get(empty["id"], fields="name,campaigns{name}").json()) == {"id", "name"}
