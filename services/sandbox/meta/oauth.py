@@ -5,6 +5,7 @@ another, `sandbox_deny=true` says no; both are the sandbox's own. Flows and live
 instagram-platform/instagram-api-with-instagram-login/business-login, threads/get-started/get-access-tokens).
 """
 
+import base64
 import html
 from datetime import timedelta
 from urllib.parse import urlencode, urlsplit
@@ -153,8 +154,9 @@ def _revoke(context: Context) -> object:
 def _profile_token(context: Context) -> object:
     """A code of Instagram Login or Threads; every refusal in their own form (O: "Sample rejected response")."""
     params, family = context.params, THREADS if context.request.host == GRAPH_THREADS else INSTAGRAM
-    app = context.tokens.app(params.get("client_id", ""))
-    if app is None or app.family != family or params.get("client_secret") != app.secret:
+    app_id, secret = _credentials(context)
+    app = context.tokens.app(app_id)
+    if app is None or app.family != family or secret != app.secret:
         return _rejected("Invalid platform app" if app is None or app.family != family else "Invalid client_secret")
     grant = params.get("grant_type", "")
     if grant == "client_credentials" and family == THREADS:
@@ -218,16 +220,29 @@ def _check_grant(context: Context, wanted: str) -> None:
 
 def _app(context: Context, family: str) -> App:
     """The app that a call names and proves. Raises: GraphError 101 or 1 (T)."""
-    app_id = context.params.get("client_id")
+    app_id, secret = _credentials(context)
     if not app_id:
         raise GraphError(400, 101, "Missing client_id parameter.")
     app = context.tokens.app(app_id)
     if app is None or app.family != family:
         text = "Error validating application. Cannot get application info due to a system error."
         raise GraphError(400, 101, text)
-    if context.params.get("client_secret") != app.secret:
+    if secret != app.secret:
         raise GraphError(400, 1, "Error validating client secret.")
     return app
+
+
+def _credentials(context: Context) -> tuple[str, str]:
+    """`client_id` and `client_secret` (O), or both as HTTP Basic: clients built on requests-oauthlib do that (T)."""
+    params = context.params
+    scheme, _, text = (context.request.headers or {}).get("authorization", "").partition(" ")
+    if "client_id" in params or scheme.lower() != "basic":
+        return params.get("client_id", ""), params.get("client_secret", "")
+    try:
+        app_id, _, secret = base64.b64decode(text, validate=True).decode().partition(":")
+    except ValueError:
+        return "", ""
+    return app_id, secret
 
 
 def _told(token: Token, life: timedelta) -> dict[str, object]:

@@ -1,11 +1,13 @@
 """Messages of WhatsApp numbers: sent, told as delivered and read, received by other numbers of the world.
 
-Source: WhatsApp Cloud API, "Messages" and "Webhooks" (O). Nobody holds a phone here: a message is delivered a second
+Source: WhatsApp Cloud API, "Messages" and "Webhooks" (O); business-scoped user ids, which stand in them since April
+2026, as pywa 4.5 and three partners' guides have them (T). Nobody holds a phone here: a message is delivered a second
 after it was sent and read two seconds later, by the sandbox's clock. What is sent to another number of the world
 arrives there as a message. No country has the code 999: such a number is where deliveries fail.
 """
 
 import base64
+import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +26,12 @@ TYPES = (
 MAX_TEXT_CHARS = 4_096  # O
 DELIVERED_AFTER_SECONDS, READ_AFTER_SECONDS = 1.0, 3.0  # made up
 _UNREACHABLE = "999"
+_NOBODY = "Jo Park"
+"""What people outside of the world are called."""
+_TEMPLATE_PRICE = {"billable": True, "pricing_model": "PMP", "category": "utility", "type": "regular"}
+_ANSWER_PRICE = {
+    "billable": False, "pricing_model": "PMP", "category": "service", "type": "free_customer_service",
+}  # fmt: skip
 _UNDELIVERABLE = {
     "code": 131026,
     "title": "Message undeliverable",
@@ -94,21 +102,44 @@ def _tell(context: Context, number: Node, person: str, wamid: str, content: Mapp
     steps = [("sent", 0.0), ("delivered", DELIVERED_AFTER_SECONDS), ("read", READ_AFTER_SECONDS)]
     if person.startswith(_UNREACHABLE):
         steps = [("failed", 0.0)]
+    opaque = context.params.get("biz_opaque_callback_data")
+    told = {"biz_opaque_callback_data": opaque} if opaque else {}  # O
     for status, wait in steps:
         at = now + timedelta(seconds=wait)
-        value = {**_frame(number), "statuses": [_status(wamid, status, person, at)]}
+        contacts = [_contact(person, account, _NOBODY)] if status != "failed" else []
+        shown = {**_status(wamid, status, person, account, at), **told}
+        if status in {"sent", "delivered"}:
+            # With these two statuses (M): only templates cost anything (O).
+            shown["pricing"] = _TEMPLATE_PRICE if content["type"] == "template" else _ANSWER_PRICE
+        value = {**_frame(number), **({"contacts": contacts} if contacts else {}), "statuses": [shown]}
         context.webhooks.tell(_OBJECT, account, "messages", value, wait_seconds=wait)
     for other in _numbers(context.world):
         if digits(other) == person and other.id != number.id:
-            message = {"from": digits(number), "id": wamid, "timestamp": str(int(now.timestamp())), **content}
-            contact = {"profile": {"name": number.values.get("verified_name", "")}, "wa_id": digits(number)}
+            owner, sender = context.world.nodes[other.account], digits(number)
+            contact = _contact(sender, owner, str(number.values.get("verified_name", "")))
+            message = {
+                "from": sender,
+                "from_user_id": contact["user_id"],
+                "id": wamid,
+                "timestamp": str(int(now.timestamp())),
+                **content,
+            }
             value = {**_frame(other), "contacts": [contact], "messages": [message]}
-            owner = context.world.nodes[other.account]
             context.webhooks.tell(_OBJECT, owner, "messages", value, wait_seconds=DELIVERED_AFTER_SECONDS)
 
 
-def _status(wamid: str, status: str, person: str, at: datetime) -> dict[str, Any]:
-    """O. `pricing` comes with the first billable status; here with `sent` and `delivered` (M)."""
+def _contact(person: str, account: Node, name: str) -> dict[str, Any]:
+    return {"profile": {"name": name}, "wa_id": person, "user_id": _user_id(person, account)}
+
+
+def _user_id(person: str, account: Node) -> str:
+    """A person's id for one business: country, dot, letters and digits (T). The country is made up."""
+    business = account.parent[1] if account.parent else account.id
+    return f"US.{int(hashlib.sha256(f'{business}/{person}'.encode()).hexdigest()[:15], 16)}"
+
+
+def _status(wamid: str, status: str, person: str, account: Node, at: datetime) -> dict[str, Any]:
+    """O, but for the price."""
     shown: dict[str, Any] = {
         "id": wamid,
         "status": status,
@@ -117,8 +148,8 @@ def _status(wamid: str, status: str, person: str, at: datetime) -> dict[str, Any
     }
     if status == "failed":
         shown["errors"] = [_UNDELIVERABLE]
-    elif status != "read":
-        shown["pricing"] = {"billable": True, "pricing_model": "PMP", "category": "service", "type": "regular"}
+        return shown
+    shown["recipient_user_id"] = _user_id(person, account)
     return shown
 
 

@@ -88,6 +88,17 @@ def test_an_exchange_that_proves_nothing_is_refused(sandbox: SandboxProcess, cha
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
 
 
+def test_an_app_may_prove_itself_by_http_basic_as_clients_of_oauthlib_do(sandbox: SandboxProcess) -> None:
+    app = app_named(sandbox, "main")
+    code = sent_back(dialog(sandbox, app, "www.facebook.com/dialog/oauth"))["code"]
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": BACK}
+    path = f"/{GRAPH}/oauth/access_token"
+    wrong = sandbox.client.post(path, data=form, auth=(app["id"], "x"))
+    assert wrong.json()["error"]["code"] == 1
+    assert sandbox.client.post(path, data=form, headers={"Authorization": "Basic ?"}).json()["error"]["code"] == 101
+    assert sandbox.client.post(path, data=form, auth=(app["id"], app["secret"])).json()["token_type"] == "bearer"
+
+
 def test_a_short_token_becomes_one_of_sixty_days(sandbox: SandboxProcess) -> None:
     app, short = app_named(sandbox, "main"), sandbox.token("user_short")
     long = exchange(sandbox, app, grant_type="fb_exchange_token", fb_exchange_token=short).json()

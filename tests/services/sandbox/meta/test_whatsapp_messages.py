@@ -47,7 +47,7 @@ def statuses(sink: WebhookSink, count: int) -> list[dict[str, Any]]:
 def test_a_message_is_sent_delivered_and_read_by_the_sandboxs_clock(sandbox: SandboxProcess, sink: WebhookSink) -> None:
     sandbox.client.post("/_sandbox/clock", json={"rate": 0})
     number = listen(sandbox, sink)[0]
-    answer = send(sandbox, number["id"], **TEXT).json()
+    answer = send(sandbox, number["id"], **TEXT, biz_opaque_callback_data="order 7").json()
     assert answer["contacts"] == [{"input": "+1 650-555-0123", "wa_id": "16505550123"}]
     (message,) = answer["messages"]
     assert [row["status"] for row in statuses(sink, 1)] == ["sent"]
@@ -56,11 +56,13 @@ def test_a_message_is_sent_delivered_and_read_by_the_sandboxs_clock(sandbox: San
         assert statuses(sink, count)[-1]["status"] == status
     told = statuses(sink, 3)
     assert {(row["id"], row["recipient_id"]) for row in told} == {(message["id"], "16505550123")}
+    assert {row["biz_opaque_callback_data"] for row in told} == {"order 7"}
     assert [int(row["timestamp"]) - int(told[0]["timestamp"]) for row in told] == [0, 1, 3]
     delivery = sink.got(1)[0]
     assert is_signed(delivery, sandbox.app(sandbox.token_row("app_main")["app"])["webhook_secret"])
-    metadata = delivery.content["entry"][0]["changes"][0]["value"]["metadata"]
-    assert metadata["phone_number_id"] == number["id"]
+    value = delivery.content["entry"][0]["changes"][0]["value"]
+    assert value["metadata"]["phone_number_id"] == number["id"]
+    assert value["contacts"][0]["user_id"] == told[0]["recipient_user_id"]
 
 
 def test_a_number_of_the_world_receives_what_is_sent_to_it(sandbox: SandboxProcess, sink: WebhookSink) -> None:
@@ -73,6 +75,7 @@ def test_a_number_of_the_world_receives_what_is_sent_to_it(sandbox: SandboxProce
     assert (message["type"], message["text"]) == ("text", {"body": "Grüße"})
     assert value["metadata"]["phone_number_id"] == other["id"]
     assert value["contacts"][0]["wa_id"] == message["from"]
+    assert value["contacts"][0]["user_id"] == message["from_user_id"]
 
 
 def test_a_number_that_cannot_exist_is_where_deliveries_fail(sandbox: SandboxProcess, sink: WebhookSink) -> None:
