@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from services.sandbox.exchange import JOB_SECONDS
 from services.sandbox.meta.errors import GraphError, bad_parameter, missing_object
-from services.sandbox.meta.insights.ads_query import AdsQuery, read_query
+from services.sandbox.meta.insights.ads_query import AdsQuery, narrowed, read_query
 from services.sandbox.meta.insights.ads_report import (
     LEVEL_OF,
     OLD_REACH_MONTHS,
@@ -97,7 +97,8 @@ def read_run_insights(context: Context) -> object:
     if not run.is_complete(context.around.clock.now()):
         raise not_loaded()
     scope = Scope(context.world, run.target, run.today)
-    report = desk_of(context.world).report(scope, run.query, keeps_old_reach=run.keeps_old_reach)
+    query = narrowed(run.query, context.params)
+    report = desk_of(context.world).report(scope, query, keeps_old_reach=run.keeps_old_reach)
     return _page(context, report, run.node)
 
 

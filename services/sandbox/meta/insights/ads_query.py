@@ -7,7 +7,7 @@ read and disregarded (O); the windows `7d_view` and `28d_view` are no longer ret
 Texts of refusals for which no source is named are M.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -84,6 +84,28 @@ def read_query(params: Params, own_level: str, today: date, earliest: date) -> A
         filters=read_filters(params["filtering"]) if params.get("filtering") else (),
         sort=_sort(params),
         summary=_summary(params, fields),
+    )
+
+
+def narrowed(query: AdsQuery, params: Params) -> AdsQuery:
+    """The report of a job with the fields, order and summary that its reader asks for.
+
+    Raises: GraphError 100 for a field that the job was not ordered with (T, changelog of Stitch's Facebook Ads).
+    """
+    fields = _names(params, "fields")
+    summary = _summary(params, fields or query.fields)
+    for param, asked in (("fields", fields), ("summary", summary or ())):
+        missing = [name for name in asked if name not in query.fields]
+        if missing:
+            raise bad_parameter(
+                f"Cannot include {', '.join(missing)} in {param} param because they weren't there while creating the "
+                f"report run. All available values are: {', '.join(query.fields)}"
+            )
+    return replace(
+        query,
+        fields=fields or query.fields,
+        sort=_sort(params) or query.sort,
+        summary=query.summary if summary is None else summary,
     )
 
 

@@ -154,3 +154,19 @@ def test_reach_of_long_ago_is_parted_in_ten_jobs_a_day_and_in_no_call_at_once(sa
     advance(sandbox, float(sandbox.world["job_seconds"]))
     given = ["reach" in sandbox.get(f"{run}/insights").json()["data"][0] for run in runs]
     assert given == [True] * 10 + [False]
+
+
+@e2e
+def test_a_reader_of_a_job_may_narrow_its_fields_and_ask_for_a_summary(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]["id"]
+    run = order(sandbox, account, level="campaign", fields="campaign_id,impressions,spend", date_preset="yesterday")
+    advance(sandbox, float(sandbox.world["job_seconds"]))
+    asked = {"fields": "spend", "summary": "impressions", "sort": "spend_descending", "limit": "500"}
+    content = sandbox.get(f"{run}/insights", **asked).json()
+    spends = [float(row["spend"]) for row in content["data"]]
+    assert spends == sorted(spends, reverse=True)
+    assert content["data"][0].keys() == {"spend", "date_start", "date_stop"}
+    whole = sandbox.get(f"{run}/insights", limit="500").json()["data"]
+    assert int(content["summary"]["impressions"]) == sum(int(row["impressions"]) for row in whole)
+    error = sandbox.get(f"{run}/insights", fields="clicks").json()["error"]
+    assert (error["code"], "weren't there while creating the report run" in error["message"]) == (100, True)
