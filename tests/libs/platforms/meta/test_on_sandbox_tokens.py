@@ -151,6 +151,19 @@ async def test_a_person_and_a_system_user_exchange_a_living_token(tokens: Tokens
         await tokens.refresh(credential(sandbox, "user_revoked"))
 
 
+async def test_a_system_user_gets_another_sixty_days(tokens: Tokens, sandbox: SandboxProcess) -> None:
+    asker = credential(sandbox, "system_main")
+    issued = await tokens.refresh(asker, kind="system_user")
+    assert (issued.kind, issued.expires_in_seconds) == ("system_user", 60 * DAY)
+    made = Credential(issued.access_token, asker.app_id)
+    assert (await tokens.inspect(made)).kind == "system_user"
+    advance(sandbox, 59 * DAY)
+    again = await tokens.refresh(made, kind="system_user")
+    advance(sandbox, 2 * DAY)
+    assert (await tokens.inspect(made)).problem == AuthExpired.code
+    assert (await tokens.inspect(Credential(again.access_token, asker.app_id))).valid
+
+
 async def test_a_wrong_secret_of_ours_is_nobody_elses_fault(sandbox: SandboxProcess) -> None:
     wrong = {app["id"]: "0" * 32 for app in sandbox.meta["apps"]}
     async with new_client(allowed_base_urls=[sandbox.url]) as http:
