@@ -6,7 +6,6 @@ from typing import Any
 from services.sandbox.meta.ad_writes import refusals
 from services.sandbox.meta.ad_writes.making import (
     Given,
-    answer,
     delete,
     given_for,
     make,
@@ -17,6 +16,7 @@ from services.sandbox.meta.ad_writes.making import (
     updater,
 )
 from services.sandbox.meta.operations import Context, Operation
+from services.sandbox.meta.read_back import answer
 from services.sandbox.meta.world import Node
 
 SCOPES = ("ads_management",)

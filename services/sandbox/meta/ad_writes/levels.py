@@ -10,7 +10,6 @@ from services.sandbox.meta.ad_writes import refusals, rules, statuses
 from services.sandbox.meta.ad_writes.creatives import creative_of
 from services.sandbox.meta.ad_writes.making import (
     Given,
-    answer,
     change,
     check_changeable,
     delete,
@@ -26,6 +25,7 @@ from services.sandbox.meta.ad_writes.making import (
 )
 from services.sandbox.meta.inputs import missing
 from services.sandbox.meta.operations import Context, Operation
+from services.sandbox.meta.read_back import answer
 from services.sandbox.meta.world import Node, Ref, World
 
 SCOPES = ("ads_management",)

@@ -12,6 +12,7 @@ from services.sandbox.meta.ad_writes import refusals, statuses
 from services.sandbox.meta.ad_writes.parameters import read_parameters
 from services.sandbox.meta.inputs import choice
 from services.sandbox.meta.operations import Context
+from services.sandbox.meta.read_back import answer, check_fields
 from services.sandbox.meta.world import Moment, Node
 
 Given = Mapping[str, Any]
@@ -32,6 +33,7 @@ def now_of(context: Context) -> datetime:
 
 def given_for(context: Context, kind: str, verb: str) -> dict[str, Any]:
     """Raises: GraphError 100; a new object is active or paused (O)."""
+    check_fields(context, kind)
     given = read_parameters(kind, verb, context.params, now_of(context))
     if verb == "create" and "status" in given:
         choice(context.params, "status", ("ACTIVE", "PAUSED"))
@@ -94,13 +96,6 @@ def make(context: Context, kind: str, values: Mapping[str, Any], account: Node, 
     listed_in = {over.id: over for over in (account, above, *_over(context, above))}
     world.create(node, listed_in=tuple(listed_in.values()), edge=EDGES[kind])
     return node
-
-
-def answer(context: Context, node: Node) -> dict[str, Any]:
-    """The id, or what `fields` reads back."""
-    if context.params.get("fields", "").strip():
-        return context.reader.object(node, context.params)
-    return {"id": node.id}
 
 
 def done(context: Context, node: Node) -> dict[str, Any]:

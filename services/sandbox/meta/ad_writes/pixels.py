@@ -1,8 +1,9 @@
 """Pixels of an ad account: made and changed (parameters S)."""
 
-from services.sandbox.meta.ad_writes.making import answer, done, given_for, moment_in, now_of, shown_values
+from services.sandbox.meta.ad_writes.making import done, given_for, moment_in, now_of, shown_values
 from services.sandbox.meta.inputs import missing
 from services.sandbox.meta.operations import Context, Operation
+from services.sandbox.meta.read_back import answer
 from services.sandbox.meta.world import Node, Ref
 
 SCOPES = ("ads_management",)

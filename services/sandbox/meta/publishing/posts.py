@@ -15,6 +15,7 @@ from services.sandbox.meta.posts import count_post
 from services.sandbox.meta.publishing import refusals
 from services.sandbox.meta.publishing.media import is_reachable
 from services.sandbox.meta.publishing.schedule import Plan, check_moment, read_plan
+from services.sandbox.meta.read_back import answer, reading_back
 from services.sandbox.meta.world import Moment, Node, Ref, World
 
 SCOPES = ("pages_manage_posts",)
@@ -35,13 +36,6 @@ def read_message(context: Context, name: str = "message") -> str:
     if len(message) > MAX_MESSAGE_CHARS:
         raise refusals.too_long(MAX_MESSAGE_CHARS)
     return message
-
-
-def answer(context: Context, node: Node, **also: Any) -> dict[str, Any]:
-    """The id, or what `fields` reads back (T)."""
-    if context.params.get("fields", "").strip():
-        return context.reader.object(node, context.params)
-    return {"id": node.id, **also}
 
 
 def make_post(
@@ -101,6 +95,7 @@ def publish(world: World, post: Node, at: datetime, *, listed: bool = True) -> N
         _list_publicly(world, published)
 
 
+@reading_back("post")
 def _create(context: Context) -> object:
     page, params = context.named, context.params
     page_token_only(context)

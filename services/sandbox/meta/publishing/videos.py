@@ -12,8 +12,9 @@ from services.sandbox.meta import inputs
 from services.sandbox.meta.operations import GRAPH, Context, Operation
 from services.sandbox.meta.publishing import refusals
 from services.sandbox.meta.publishing.media import is_reachable
-from services.sandbox.meta.publishing.posts import SCOPES, answer, make_post, page_token_only, publish
+from services.sandbox.meta.publishing.posts import SCOPES, make_post, page_token_only, publish
 from services.sandbox.meta.publishing.schedule import Plan, read_plan
+from services.sandbox.meta.read_back import answer, reading_back
 from services.sandbox.meta.world import Moment, Node, Ref, World
 
 GRAPH_VIDEO = "graph-video.facebook.com"
@@ -139,6 +140,7 @@ def _publish(context: Context, video: Node, at: datetime) -> None:
         world.enlist(video, page, edge)
 
 
+@reading_back("video")
 def _create(context: Context) -> object:
     page_token_only(context)
     phase = inputs.choice(context.params, "upload_phase", PHASES)

@@ -277,3 +277,11 @@ def test_a_stale_read_does_not_see_the_write_yet(sandbox: SandboxProcess) -> Non
     assert campaign not in ids(read(sandbox, path, limit="5"))
     sandbox.client.delete(f"/_sandbox/faults/{fault}")
     assert read(sandbox, campaign, fields="name")["name"] == "Newer"
+
+
+def test_an_unknown_field_to_read_back_is_refused_before_anything_is_made(sandbox: SandboxProcess) -> None:
+    path = f"{account(sandbox)['id']}/campaigns"
+    assert "nonexisting field (fame)" in refusal(sandbox, path, **CAMPAIGN, fields="id,fame")["message"]
+    assert len(sandbox.children(account(sandbox), "campaigns")) == account(sandbox)["children"]["campaigns"]
+    campaign = make_campaign(sandbox)
+    assert written(sandbox, campaign, name="Known", fields="name") == {"id": campaign, "name": "Known", "success": True}

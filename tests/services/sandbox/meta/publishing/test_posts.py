@@ -158,3 +158,9 @@ def test_a_deleted_post_is_unknown_from_then_on(sandbox: SandboxProcess) -> None
     old = sandbox.children(page(sandbox), "posts")[0]["id"]
     assert written(sandbox, old, PAGE, method="DELETE") == {"success": True}
     assert sandbox.children(page(sandbox), "posts")[0]["id"] != old
+
+
+def test_an_unknown_field_to_read_back_is_refused_before_anything_is_posted(sandbox: SandboxProcess) -> None:
+    error = refusal(sandbox, feed(sandbox), PAGE, message="Never seen", fields="id,fame")
+    assert "nonexisting field (fame)" in error["message"]
+    assert len(sandbox.children(page(sandbox), "posts")) == page(sandbox)["children"]["posts"]
