@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -30,6 +31,11 @@ from services.sandbox.meta.world import Listing, Node, World
 from services.sandbox.settings import Size
 
 BATCH = "meta.batch"
+_SAME = {
+    "graph.threads.com": "graph.threads.net", "www.threads.com": "www.threads.net", "threads.com": "www.threads.net",
+    "threads.net": "www.threads.net",
+}  # fmt: skip
+"""Hosts that are another name of one: "by either graph.threads.com or graph.threads.net" (O, threads/reference)."""
 
 
 class MetaPlatform:
@@ -38,7 +44,7 @@ class MetaPlatform:
     name = "meta"
     hosts = (
         "graph.facebook.com", "graph-video.facebook.com", "rupload.facebook.com", "graph.instagram.com",
-        "graph.threads.net", "api.instagram.com", "www.facebook.com", "www.instagram.com", "www.threads.net",
+        "graph.threads.net", "api.instagram.com", "www.facebook.com", "www.instagram.com", "www.threads.net", *_SAME,
     )  # fmt: skip
 
     batch_seconds = MAX_SECONDS
@@ -116,6 +122,7 @@ class MetaPlatform:
             path=redact_text(call.path),
             query=redact(call.query),
         )
+        call = replace(call, host=_SAME.get(call.host, call.host))
         try:
             asked = read_call(call)
         except GraphError as error:
@@ -151,7 +158,7 @@ class MetaPlatform:
         params = asked.params
         token = self._tokens.find(secret) if secret else None
         row.operation, row.token = BATCH, token.id if token else None
-        target = Target(self.name, call.method, call.host, call.path, BATCH, row.token)
+        target = Target(self.name, call.method, row.host, call.path, BATCH, row.token)
         fault = self._around.faults.find(target)
         row.fault = fault.id if fault else None
         await asyncio.sleep(faulting.delay_seconds(fault))

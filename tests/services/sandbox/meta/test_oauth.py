@@ -135,6 +135,27 @@ def test_instagram_login_goes_from_the_dialog_to_sixty_days(sandbox: SandboxProc
     assert (used.status_code, used.json()["error_message"]) == (400, "Matching code was not found or was already used")
 
 
+@pytest.mark.parametrize("suffix", ["net", "com"])
+def test_threads_logs_in_and_answers_under_both_of_its_names(sandbox: SandboxProcess, suffix: str) -> None:
+    app, graph = app_named(sandbox, "threads"), f"graph.threads.{suffix}"
+    answer = dialog(sandbox, app, f"www.threads.{suffix}/oauth/authorize", scope="threads_basic")
+    form = {
+        "client_id": app["id"], "client_secret": app["secret"], "grant_type": "authorization_code",
+        "redirect_uri": BACK, "code": sent_back(answer)["code"],
+    }  # fmt: skip
+    short = sandbox.client.post(f"/{graph}/oauth/access_token", data=form).json()
+    assert set(short) == {"access_token", "user_id"}
+    asked = {"grant_type": "th_exchange_token", "client_secret": app["secret"], "access_token": short["access_token"]}
+    long = sandbox.client.get(f"/{graph}/access_token", params=asked).json()
+    assert long["expires_in"] == 5_184_000
+    me = sandbox.client.get(f"/{graph}/v1.0/me", params={"fields": "id", "access_token": long["access_token"]})
+    assert me.json() == {"id": short["user_id"]}
+    own = {"access_token": f"TH|{app['id']}|{app['secret']}", "input_token": long["access_token"]}
+    data = sandbox.client.get(f"/{graph}/v1.0/debug_token", params=own).json()["data"]
+    assert (data["type"], data["user_id"], data["is_valid"]) == ("USER", short["user_id"], True)
+    assert {row["host"] for row in sandbox.calls()} == {f"www.threads.{suffix}", graph}
+
+
 def test_a_profiles_token_is_refreshed_when_it_is_a_day_old_and_not_expired(sandbox: SandboxProcess) -> None:
     def refresh(token: str) -> httpx.Response:
         asked = {"grant_type": "ig_refresh_token", "access_token": token}
