@@ -207,16 +207,17 @@ class World:
     def _past_listing(self, node: Node, edge: str, moment: datetime, *, everything: bool) -> Listing:
         """The list before the writes since then are counted: takes the whole list into the hand."""
         stretch = node.runs.get(edge)
-        ids = list(Listing(self.nodes.__getitem__, node.edges.get(edge, ()), stretch, everything=True).ids())
+        written = list(node.edges.get(edge, ()))
+        ids = list(stretch.ids(0, everything=True)) if stretch else []
         for entry in self._journal.since(moment):
-            if entry.kind == "create" and entry.node_id in ids:
-                ids.remove(entry.node_id)
+            if entry.kind == "create" and entry.node_id in written:
+                written.remove(entry.node_id)
             if entry.kind == "remove" and isinstance(stretch, Run) and stretch.has(entry.node_id):
                 ids.insert(_place_by_age(ids, stretch, entry.node_id), entry.node_id)
             for above_id, listed_edge, behind in entry.places:
                 if (above_id, listed_edge) == (node.id, edge):
-                    ids.insert(ids.index(behind) if behind in ids else len(ids), entry.node_id)
-        found = (self.find(node_id, moment) for node_id in ids)
+                    written.insert(written.index(behind) if behind in written else len(written), entry.node_id)
+        found = (self.find(node_id, moment) for node_id in (*written, *ids))
         return written_listing(each for each in found if each and (everything or not each.hidden))
 
     def _tell(self, kind: str, node: Node) -> None:
@@ -315,6 +316,6 @@ def _place_by_age(ids: list[str], run: Run, node_id: str) -> int:
     """Where a member of the run stood among those that are left of it."""
     index = run.family.index_of(node_id) or 0
     for place, other in enumerate(ids):
-        if run.has(other) and (run.family.index_of(other) or 0) > index:
+        if (run.family.index_of(other) or 0) > index:
             return place
     return len(ids)

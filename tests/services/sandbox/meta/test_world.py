@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.sandbox.clock import Clock
@@ -232,6 +232,7 @@ def test_the_first_moment_of_a_removed_posts_list_keeps_its_order(world: World, 
 
 
 @settings(deadline=None, max_examples=40)
+@example(acts=[("create", 0), ("create", 0), ("remove", 1), ("remove", 0)])
 @given(
     acts=st.lists(
         st.tuples(st.sampled_from(["create", "rename", "hide", "show", "remove"]), st.integers(0, 200)), max_size=25
