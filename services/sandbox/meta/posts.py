@@ -22,6 +22,7 @@ from services.sandbox.meta.world import World
 _THINGS = ("Harbour", "Orchard", "Kiln", "Lantern", "Meadow", "Foundry", "Atlas", "Juniper")
 _MEDIA = (("IMAGE", "FEED"), ("IMAGE", "FEED"), ("CAROUSEL_ALBUM", "FEED"), ("VIDEO", "REELS"))
 _THREADS = ("TEXT_POST", "TEXT_POST", "TEXT_POST", "IMAGE", "VIDEO", "CAROUSEL_ALBUM")
+_LINKS_PERCENT = 30
 _LARGEST_CAROUSEL = 10  # O for Instagram; Threads takes up to 20 (O)
 
 
@@ -43,6 +44,16 @@ def fill_page(world: World, page: Node, posts: int) -> Family:
             "is_hidden": False,
             "status_type": "mobile_status_update",
         }
+        if dice.chance(_LINKS_PERCENT):
+            link = f"{page.values['website']}news/{number}"
+            shared = {
+                "media_type": "link",
+                "type": "share",
+                "url": link,
+                "unshimmed_url": link,
+                "title": f"News {number}",
+            }
+            node.values |= {"status_type": "shared_story", "linked": link, "attached": [shared]}
         count_post(world, node)
         return node
 
