@@ -246,6 +246,43 @@ def test_no_bytes_end_the_process(
     assert sandbox_process.process.poll() is None
 
 
+METHODS = st.sampled_from([b"GET", b"POST", b"DELETE", b"HEAD", b"OPTIONS", b"CONNECT", b"PRI", b"\xff", b""])
+PATHS = st.sampled_from(
+    [b"/v26.0/me", b"/", b"*", b"//", b"/%ff%00", b"/\xc3\xa9", b"https://graph.facebook.com/me", b"http://\xff/",
+     b"/?" + b"a=1&" * 1500, b"/v26.0/act_1/insights?level=%00", b"/v26.0/?batch=%5B"]
+)  # fmt: skip
+FIELDS = st.sampled_from(
+    [b"Host: graph.facebook.com", b"Host: \xff", b"Host:", b"Host: example.com", b"Content-Length: 5",
+     b"Content-Length: -1", b"Content-Length: 99999999999999999999", b"Transfer-Encoding: chunked",
+     b"Transfer-Encoding: gzip, chunked", b"Expect: 100-continue", b"Upgrade: h2c", b"Connection: Upgrade", b": x",
+     b"Content-Type: multipart/form-data; boundary=x", b"Content-Type: application/json", b"Authorization: Bearer \xff",
+     b"X" * 9000]
+)  # fmt: skip
+BODIES = st.one_of(
+    st.sampled_from([b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n", b"zz\r\n", b'{"batch":[1,2]}', b"--x\r\n\r\n--x--"]),
+    st.binary(max_size=100),
+)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(method=METHODS, path=PATHS, fields=st.lists(FIELDS, max_size=4), body=BODIES)
+def test_no_request_inside_of_a_tunnel_fails(
+    sandbox_process: SandboxProcess, method: bytes, path: bytes, fields: list[bytes], body: bytes
+) -> None:
+    """It may be refused in any words; it must not meet an error that nobody has foreseen."""
+    request = b"\r\n".join([method + b" " + path + b" HTTP/1.1", *fields, b"", body])
+    with connected(sandbox_process) as raw:
+        raw.sendall(f"CONNECT {GRAPH}:80 HTTP/1.1\r\n\r\n".encode())
+        assert read_until(raw, b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        with suppress(ConnectionError):
+            raw.sendall(request)
+            raw.shutdown(socket.SHUT_WR)
+            while raw.recv(65_536):
+                continue
+    assert sandbox_process.client.get("/_sandbox/clock").status_code == 200
+    assert "Traceback" not in sandbox_process.log.read_text()
+
+
 def test_connections_that_stop_half_way_do_no_harm(sandbox: SandboxProcess) -> None:
     hello = ssl.create_default_context()
     for stop in (
