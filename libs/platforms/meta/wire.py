@@ -32,6 +32,8 @@ MAX_EXPIRES_IN = 400 * 86_400
 LATEST_UNIX_TIME = 32_503_680_000
 """The year 3000."""
 NumericId = Annotated[str, BeforeValidator(_number), Field(pattern=r"^[0-9]{1,32}$")]
+TokenText = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=MAX_TOKEN_CHARS)]
+"""Printable and without spaces: whatever else comes in a token's place is none."""
 UnixTime = Annotated[int, Field(ge=0, le=LATEST_UNIX_TIME)]
 Code = Annotated[int | None, BeforeValidator(_code)]
 Text = Annotated[str | None, BeforeValidator(_text)]
@@ -152,7 +154,7 @@ class TokenAnswer(_Wire):
     read 2026-11. Without `expires_in` no end is told.
     """
 
-    access_token: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN_CHARS)]
+    access_token: TokenText
     token_type: str | None = None
     expires_in: Annotated[int, Field(ge=0, le=MAX_EXPIRES_IN)] | None = None
     user_id: NumericId | None = None
@@ -170,7 +172,7 @@ class PageTokenAnswer(_Wire):
     """A page's own token; absent where the asker has no task on the page (from memory, unverified)."""
 
     id: NumericId
-    access_token: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN_CHARS)] | None = None
+    access_token: TokenText | None = None
 
 
 class InstagramMe(_Wire):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from libs.platforms.meta.wire import MAX_TOKEN_CHARS, Code, NumericId, Text
+from libs.platforms.meta.wire import Code, NumericId, Text, TokenText
 
 
 class _Wire(BaseModel):
@@ -36,7 +36,6 @@ def _words(value: Any) -> tuple[str, ...]:
 
 _MAX_WORD_CHARS = 100
 _AdAccountId = Annotated[str, Field(pattern=r"^act_[0-9]{1,32}$")]
-_Token = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=MAX_TOKEN_CHARS)]
 _Ref = Annotated[Ref | None, BeforeValidator(_ref)]
 _Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 
@@ -52,7 +51,7 @@ class PageNode(Node):
     """A page; `tasks` and `access_token` as the asker has them."""
 
     tasks: _Words = ()
-    access_token: _Token | None = None
+    access_token: TokenText | None = None
 
 
 class InstagramNode(Node):

@@ -272,6 +272,8 @@ async def test_kinds_without_an_end_are_not_refreshed(kind: str) -> None:
         ({"success": False}, Rejected),
         ({"access_token": ""}, ContractBroken),
         ({"access_token": 7}, ContractBroken),
+        ({"access_token": "two words"}, ContractBroken),
+        ({"access_token": "with\na line"}, ContractBroken),
         ({"access_token": "x" * 10_000}, ContractBroken),
         ({"access_token": "new", "expires_in": -1}, ContractBroken),
         ({"access_token": "new", "expires_in": 10**12}, ContractBroken),
