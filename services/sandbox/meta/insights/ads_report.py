@@ -4,9 +4,11 @@ Objects that were not delivered in a slice have no row (T); rows come object by 
 lists, each with its slices in turn (M). Levels and what they contain O (marketing-api/insights#levels).
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import islice
 from typing import Any
 
 from services.sandbox.meta.errors import GraphError
@@ -30,6 +32,10 @@ MAX_POINTS, MAX_POINTS_OF_A_JOB = 1_000_000, 50_000_000
 """Objects times days times parts that a report may count. Meta has such limits and publishes no number (O)."""
 MAX_ROWS_AT_ONCE, MAX_ROWS_OF_A_JOB = 150_000, 300_000
 """Days of objects that may be counted before the first row is known: where rows are sorted, or judged by numbers."""
+MAX_ROWS_SHOWN = 50_000
+"""In one answer (O: limited "by number of rows in response"; number ours)."""
+KEPT_ROWS = 1_000
+"""Behind the page that was read last, for pages backwards."""
 _OBJECT_COSTS = 10
 """Finding an object takes as long as counting so many of its days."""
 _PARTS: Mapping[str, int] = {
@@ -68,35 +74,52 @@ class Report:
             (KEPT_MONTHS[name] for name in query.breakdowns if name in KEPT_MONTHS), default=HISTORY_MONTHS
         )
         self._oldest = months_before(scope.today, kept_months)
-        self._made: list[RowContext] = []
+        self._summary: dict[str, Any] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._made: deque[RowContext] = deque()
+        self._passed = 0
+        """How many rows came before those at hand."""
         self._coming = self._rows()
-        if query.sort is not None:
-            field, greatest_first = query.sort
+        if self._query.sort is not None:
+            field, greatest_first = self._query.sort
             self._coming = iter(sorted(self._coming, key=lambda row: sort_key(row, field), reverse=greatest_first))
 
     def page(self, start: int, limit: int) -> tuple[list[dict[str, Any]], bool]:
-        """Rows from a place on, and whether there are more behind them."""
-        self._read(start + limit + 1)
-        found = self._made[start : start + limit]
-        return [render(row, self._query.fields) for row in found], len(self._made) > start + limit
+        """Rows from a place on, and whether there are more behind them. Quick for the page after the last one.
+
+        Raises: GraphError 100/1487534 for more rows than one answer holds.
+        """
+        if start < self._passed:
+            self._begin()
+        while self._passed < start - KEPT_ROWS and (self._made or self._next()):
+            self._made.popleft()
+            self._passed += 1
+        end = start + min(limit, MAX_ROWS_SHOWN + 1)
+        while self._passed + len(self._made) <= end and self._next():
+            continue
+        found = list(islice(self._made, max(0, start - self._passed), end - self._passed))
+        if len(found) > MAX_ROWS_SHOWN:
+            raise too_much_data()
+        return [render(row, self._query.fields) for row in found], self._passed + len(self._made) > end
+
+    def _next(self) -> bool:
+        row = next(self._coming, None)
+        if row is not None:
+            self._made.append(row)
+        return row is not None
 
     def summary(self) -> dict[str, Any] | None:
         """Everything that the rows count, added up (O); None where the call asks for none."""
         query = self._query
         if query.summary is None:
             return None
-        whole = Period(query.since, query.until)
-        found = self._sum(whole)
-        numbers = added(part for _, part in self._split(found))
-        row = self._context(self._scope.target, whole, {}, numbers, {})
-        return render(row, query.summary)
-
-    def _read(self, count: int) -> None:
-        while len(self._made) < count:
-            row = next(self._coming, None)
-            if row is None:
-                return
-            self._made.append(row)
+        if self._summary is None:
+            whole = Period(query.since, query.until)
+            numbers = added(part for _, part in self._split(self._sum(whole)))
+            self._summary = render(self._context(self._scope.target, whole, {}, numbers, {}), query.summary)
+        return self._summary
 
     def _rows(self) -> Iterator[RowContext]:
         for node in self._objects():
@@ -235,7 +258,8 @@ def is_too_much(scope: Scope, query: AdsQuery, *, as_a_job: bool) -> bool:
     if objects * days * parts > (MAX_POINTS_OF_A_JOB if as_a_job else MAX_POINTS):
         return True
     needs_all = query.sort is not None or any(rule.level is None for rule in query.filters)
-    return needs_all and objects * (days + _OBJECT_COSTS) > (MAX_ROWS_OF_A_JOB if as_a_job else MAX_ROWS_AT_ONCE)
+    counted = objects * max(days + _OBJECT_COSTS, len(query.periods) * parts)
+    return needs_all and counted > (MAX_ROWS_OF_A_JOB if as_a_job else MAX_ROWS_AT_ONCE)
 
 
 def too_much_data() -> GraphError:

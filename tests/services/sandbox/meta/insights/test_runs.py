@@ -124,7 +124,8 @@ def test_a_fault_lets_a_job_fail_or_be_skipped(sandbox: SandboxProcess, ending: 
 
 @e2e
 def test_a_job_that_is_too_large_fails_and_says_so(sandbox: SandboxProcess) -> None:
-    ranges = ",".join('{"since":"2025-12-01","until":"2026-11-01"}' for _ in range(30))
+    now = datetime.fromisoformat(sandbox.client.get("/_sandbox/clock").json()["now"]).date()
+    ranges = ",".join(f"{{since:'{now - timedelta(days=330)}',until:'{now}'}}" for _ in range(30))
     run = order(
         sandbox,
         sandbox.accounts("ad_account")[0]["id"],
