@@ -148,13 +148,20 @@ def test_slices_add_up_to_the_whole(sandbox: SandboxProcess, increment: str) -> 
 
 
 def test_days_are_those_of_the_accounts_zone(sandbox: SandboxProcess) -> None:
-    for account in sandbox.accounts("ad_account"):
-        if account["timezone"] == "UTC":
-            continue
-        answer = sandbox.get(f"{account['id']}/insights", date_preset="yesterday")
-        if answer.status_code == 200 and answer.json()["data"]:
-            expected = (today(sandbox, account) - timedelta(days=1)).isoformat()
-            assert answer.json()["data"][0]["date_start"] == expected
+    account = next(
+        found
+        for found in sandbox.accounts("ad_account")
+        if found["timezone"] != "UTC" and 0 < found["children"]["ads"] < 100
+    )
+    zone = ZoneInfo(account["timezone"])
+    for hour in (1, 13, 23):
+        now = datetime.fromisoformat(sandbox.client.get("/_sandbox/clock").json()["now"])
+        moment = now.replace(hour=hour, minute=0) + timedelta(days=1)
+        sandbox.client.post("/_sandbox/clock", json={"now": moment.isoformat()}).raise_for_status()
+        yesterday = moment.astimezone(zone).date() - timedelta(days=1)
+        rows = sandbox.get(f"{account['id']}/insights", date_preset="yesterday", fields=FIELDS).json()["data"]
+        assert [row["date_start"] for row in rows] == [yesterday.isoformat()]
+        adds_up(rows, truth(sandbox, account, yesterday, yesterday))
 
 
 def test_a_day_that_passes_brings_its_numbers(sandbox: SandboxProcess) -> None:
@@ -346,14 +353,15 @@ def test_what_cannot_be_asked_is_refused(
     assert (answer.status_code, error["code"], error.get("error_subcode")) == (status, code, subcode)
 
 
-def test_other_peoples_accounts_and_tokens_without_the_scope_are_refused(sandbox: SandboxProcess) -> None:
+def test_other_peoples_accounts_and_lost_permissions_are_refused(sandbox: SandboxProcess) -> None:
     seen = {entry["id"] for token in sandbox.meta["tokens"] for entry in token["sees"]}
-    for account in sandbox.accounts("ad_account"):
-        if account["id"] not in seen:
-            assert sandbox.get(f"{account['id']}/insights").json()["error"]["code"] == 100
-    page = next(token for token in sandbox.meta["tokens"] if token["kind"] == "page" and token["state"] == "valid")
-    account = sandbox.accounts("ad_account")[0]
-    assert sandbox.get(f"{account['id']}/insights", page["id"]).json()["error"]["code"] in {100, 200}
+    unseen = [account["id"] for account in sandbox.accounts("ad_account") if account["id"] not in seen]
+    errors = [sandbox.get(f"{account}/insights").json()["error"] for account in unseen]
+    assert {(error["code"], error["error_subcode"]) for error in errors} == {(100, 33)}
+    account = sandbox.accounts("ad_account")[0]["id"]
+    sandbox.fault("permission_lost", {"operation": "meta.ad_account.insights"})
+    answer = sandbox.get(f"{account}/insights")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, 200)
 
 
 def test_each_call_is_logged_with_its_operation_and_paid_from_the_insights_budget(sandbox: SandboxProcess) -> None:
