@@ -13,12 +13,12 @@ from services.sandbox.meta.node import Node
 MEDIA_TYPES = ("IMAGE", "IMAGE", "VIDEO")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Carousel:
     """What the edge `children` lists, in the order in which it is shown. `many`: 2 to 10."""
 
     ids_of: CommentIds
-    post_id: str
+    post: Node
     many: int
 
     def count(self, *, everything: bool) -> int:
@@ -26,11 +26,11 @@ class Carousel:
 
     def ids(self, start: int, *, everything: bool) -> Iterator[str]:
         for place in range(start, self.many):
-            yield self.ids_of.node_id(self.post_id, MOST_COMMENTS + place)
+            yield self.ids_of.node_id(self.post.id, MOST_COMMENTS + place)
 
     def position(self, node_id: str, *, everything: bool) -> int | None:
         found = self.ids_of.place_of(node_id)
-        if not found or found[0] != self.post_id or not 0 <= found[1] - MOST_COMMENTS < self.many:
+        if not found or found[0] != self.post.id or not 0 <= found[1] - MOST_COMMENTS < self.many:
             return None
         return found[1] - MOST_COMMENTS
 
@@ -38,9 +38,9 @@ class Carousel:
         """The child of that number; numbers begin behind those of comments."""
         if not 0 <= number - MOST_COMMENTS < self.many:
             return None
-        post = self.ids_of.world.nodes[self.post_id]
-        node_id = self.ids_of.node_id(self.post_id, number)
-        media_type = Dice(self.ids_of.seed, number, int(self.post_id)).choice(MEDIA_TYPES)
+        post = self.post
+        node_id = self.ids_of.node_id(self.post.id, number)
+        media_type = Dice(self.ids_of.seed, number, int(post.id)).choice(MEDIA_TYPES)
         values = {
             "id": node_id,
             "media_type": media_type,

@@ -72,12 +72,12 @@ class MakesByNumber(Protocol):
     def make(self, number: int) -> Node | None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Comments:
     """What a post's edge lists, the newest first."""
 
     ids_of: CommentIds
-    post_id: str
+    post: Node
     days: Callable[[], Sequence[tuple[date, int]]]
     """How many were written on which day that is over."""
 
@@ -86,21 +86,20 @@ class Comments:
 
     def ids(self, start: int, *, everything: bool) -> Iterator[str]:
         for number in reversed(range(self.count(everything=everything) - start)):
-            yield self.ids_of.node_id(self.post_id, number)
+            yield self.ids_of.node_id(self.post.id, number)
 
     def position(self, node_id: str, *, everything: bool) -> int | None:
         place = self.ids_of.place_of(node_id)
         many = self.count(everything=everything)
-        return many - 1 - place[1] if place and place[0] == self.post_id and place[1] < many else None
+        return many - 1 - place[1] if place and place[0] == self.post.id and place[1] < many else None
 
     def make(self, number: int) -> Node | None:
         """The comment of that number; None if it is not written yet."""
-        post = self.ids_of.world.nodes[self.post_id]
         before = 0
         for day, many in self.days():
             if number < before + many:
-                created = _moment(post, day, (number - before, many), self.ids_of)
-                return _node(self.ids_of, post, number, created)
+                created = _moment(self.post, day, (number - before, many), self.ids_of)
+                return _node(self.ids_of, self.post, number, created)
             before += many
         return None
 

@@ -131,7 +131,7 @@ def fill_threads(world: World, profile: Node, posts: int) -> Family:
 def _fill_carousel(world: World, node: Node, dice: Dice) -> None:
     if node.values["media_type"] == "CAROUSEL_ALBUM":
         many = dice.between(2, _LARGEST_CAROUSEL)
-        node.runs["children"] = Carousel(world.comment_ids[node.account], node.id, many)
+        node.runs["children"] = Carousel(world.comment_ids[node.account], node, many)
 
 
 def count_post(world: World, node: Node) -> None:
@@ -164,13 +164,13 @@ class _Lifetime:
 
     def __init__(self, world: World, node: Node, edge: str) -> None:
         self._world = world
-        self._node_id = node.id
+        self._node = node
         self._edge = edge
         self._sum = Numbers()
         self._comments: tuple[tuple[date, int], ...] = ()
         self._ended: date | None = None
         """The last day of the sum, which holds until the next one is over."""
-        node.runs[edge] = Comments(world.comment_ids[node.account], node.id, self.comments)
+        node.runs[edge] = Comments(world.comment_ids[node.account], node, self.comments)
 
     def comments(self) -> tuple[tuple[date, int], ...]:
         """How many were written on which day that is over."""
@@ -179,14 +179,13 @@ class _Lifetime:
 
     def number(self, counter: str) -> int:
         self._add_up()
-        written = self._world.nodes[self._node_id].edges.get(self._edge, ()) if counter == "comments" else ()
+        written = self._node.edges.get(self._edge, ()) if counter == "comments" else ()
         return int(getattr(self._sum, counter)) + len(written)
 
     def _add_up(self) -> None:
-        node = self._world.nodes[self._node_id]
-        ended = self._world.series[node.account].yesterday()
+        ended = self._world.series[self._node.account].yesterday()
         if self._ended != ended:
-            self._sum, self._comments = statistics.lifetime_sum(self._world, node)
+            self._sum, self._comments = statistics.lifetime_sum(self._world, self._node)
             self._ended = ended
 
     def totals(self, *counters: str) -> dict[str, int]:

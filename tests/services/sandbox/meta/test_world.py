@@ -181,6 +181,18 @@ def test_what_is_removed_is_unknown_and_in_no_list(world: World, cast: Cast) -> 
     assert made.id not in {post.id for post in world.listed(page, "posts")}
 
 
+def test_a_removed_post_as_it_was_still_knows_its_comments(world: World, cast: Cast, hand: Hand) -> None:
+    post = next(post for post in world.shown(cast.pages["busy"], "posts") if len(world.shown(post, "comments")))
+    counters, comments = post.totals, [comment.id for comment in world.shown(post, "comments")]
+    moment = world.clock.now()
+    hand.seconds += 5
+    world.remove(post)
+    past = world.find(post.id, moment)
+    assert past is not None
+    assert past.totals == counters
+    assert list(world.shown(past, "comments").ids()) == comments
+
+
 def test_an_object_may_be_put_into_lists_and_taken_out_again(world: World, cast: Cast) -> None:
     page = cast.pages["busy"]
     node = world.create(campaign(world, page))
