@@ -134,6 +134,9 @@ class _Levels:
             "special_ad_categories": [],
             "special_ad_category": "NONE",
             "source_campaign_id": "0",
+            "smart_promotion_type": "GUIDED_CREATION",
+            "is_skadnetwork_attribution": False,
+            "can_use_spend_cap": True,
             "pacing_type": ["standard"],
             "start_time": self._moment(node.created_at + timedelta(hours=dice.between(1, 60))),
         }
@@ -160,6 +163,9 @@ class _Levels:
             "billing_event": "IMPRESSIONS",
             "optimization_goal": dice.choice(GOALS),
             "destination_type": "WEBSITE",
+            "promoted_object": {"pixel_id": self.account.edges["adspixels"][0], "custom_event_type": "PURCHASE"},
+            "is_dynamic_creative": False,
+            "source_adset_id": "0",
             "pacing_type": ["standard"],
             "attribution_spec": [
                 {"event_type": "CLICK_THROUGH", "window_days": 7},
@@ -188,6 +194,12 @@ class _Levels:
             "adset": Ref(adset.id),
             "creative": Ref(creative_id),
             "bid_type": "ABSOLUTE_OCPM",
+            "source_ad_id": "0",
+            "conversion_domain": "shop.example",
+            "tracking_specs": [
+                {"action.type": ["offsite_conversion"], "fb_pixel": list(self.account.edges["adspixels"])}
+            ],
+            "preview_shareable_link": f"https://fb.me/{mix(self.ads.seed, index):x}",
             "effective_status": self._effective(node.id),
         }
         node.edges["adcreatives"] = [creative_id]
