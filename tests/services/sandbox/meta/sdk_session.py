@@ -15,10 +15,14 @@ from facebook_business.adobjects.adaccount import AdAccount
 from facebook_business.adobjects.adcreative import AdCreative
 from facebook_business.adobjects.adreportrun import AdReportRun
 from facebook_business.adobjects.adset import AdSet
+from facebook_business.adobjects.application import Application
 from facebook_business.adobjects.business import Business
 from facebook_business.adobjects.campaign import Campaign
+from facebook_business.adobjects.lead import Lead
+from facebook_business.adobjects.leadgenform import LeadgenForm
 from facebook_business.adobjects.page import Page
 from facebook_business.adobjects.user import User
+from facebook_business.adobjects.whatsappbusinessaccount import WhatsAppBusinessAccount
 from facebook_business.api import FacebookAdsApi, FacebookResponse
 from facebook_business.exceptions import FacebookRequestError
 
@@ -28,7 +32,7 @@ INSIGHT_FIELDS = ("campaign_id", "impressions", "clicks", "spend", "date_start")
 
 
 class Session:
-    """One user of the SDK. `given`: app_id, app_secret, token, account, business, page, page_token, since, until."""
+    """One user of the SDK. `given`: ids, secrets and tokens by the names that are used below."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self.given = given
@@ -55,6 +59,7 @@ class Session:
             "errors": self.errors(api),
             "proofs": self.proofs(),
             "page": self.page(),
+            "webhooks": self.subscribe(),
         }
 
     def cursors(self) -> dict[str, Any]:
@@ -187,6 +192,46 @@ class Session:
         post = Page(self.given["page"]).create_feed(params={"message": "Said by the SDK"})
         newest = next(iter(Page(self.given["page"]).get_posts(fields=["message"], params={"limit": 2})))
         return {"id": post["id"], "newest": newest["id"], "message": newest["message"]}
+
+    def subscribe(self) -> dict[str, Any]:
+        """Both layers of a webhook, a lead that makes one, and all of it taken back."""
+        given = self.given
+        app = Application(given["app_id"], api=self.sign_in(given["app_secret"], given["app_token"]))
+        wish = {"callback_url": given["callback_url"], "verify_token": given["verify_token"], "include_values": True}
+        app.create_subscription(params={"object": "page", "fields": ["leadgen"], **wish})
+        subscribed = [row["object"] for row in app.get_subscriptions()]
+        self.sign_in(given["app_secret"], given["page_token"])
+        page = Page(given["page"])
+        page.create_subscribed_app(params={"subscribed_fields": ["leadgen"]})
+        installed = [row["id"] for row in page.get_subscribed_apps()]
+        form = LeadgenForm(page.get_lead_gen_forms()[0]["id"])
+        lead = form.create_test_lead()["id"]
+        listed = [row["id"] for row in form.get_test_leads()]
+        Lead(lead).api_delete()
+        page.delete_subscribed_apps()
+        token = self._of_system_user()
+        app = Application(given["app_id"], api=self.sign_in(given["app_secret"], given["app_token"]))
+        app.delete_subscriptions(params={"object": "page"})
+        left = len(app.get_subscriptions())
+        return {
+            "subscribed": subscribed, "installed": installed, "lead": lead, "listed": listed, "left": left, **token,
+        }  # fmt: skip
+
+    def _of_system_user(self) -> dict[str, Any]:
+        """Accounts that a business has, and a token for its own robot."""
+        given = self.given
+        self.sign_in(given["app_secret"], given["token"])
+        messages = WhatsAppBusinessAccount(given["whatsapp"])
+        for account, params in ((self.account, {"app_id": given["app_id"]}), (messages, {})):
+            account.create_subscribed_app(params=params)
+        rows = [len(account.get_subscribed_apps()) for account in (self.account, messages)]
+        for account, params in ((self.account, {"app_id": given["app_id"]}), (messages, {})):
+            account.delete_subscribed_apps(params=params)
+        wish = {"system_user_id": given["system_user"], "scope": ["ads_read"]}
+        made = Business(given["business"]).create_system_user_access_token(params=wish)
+        self.sign_in(given["app_secret"], made["access_token"])
+        granted = [row["permission"] for row in User("me").get_permissions()]
+        return {"apps": rows, "granted": granted}
 
     def _range(self) -> dict[str, Any]:
         return {

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from services.sandbox.coverage import read_coverage
+from tests.support.meta_webhooks import is_signed, values_of
 from tests.support.sandbox import SandboxProcess
+from tests.support.webhook_sink import WebhookSink, webhook_sink
 
 pytestmark = pytest.mark.e2e
 SESSION = Path(__file__).with_name("sdk_session.py")
@@ -24,7 +26,7 @@ DAYS = 7
 class Seen:
     """What the SDK told of one run, and the world beside it."""
 
-    def __init__(self, sandbox: SandboxProcess) -> None:
+    def __init__(self, sandbox: SandboxProcess, sink: WebhookSink) -> None:
         sandbox.reset()
         self.account = sandbox.accounts("ad_account")[0]
         self.campaigns = sandbox.children(self.account, "campaigns")
@@ -49,9 +51,16 @@ class Seen:
             "business": self.account["parent"]["id"],
             "page": page["id"],
             "page_token": sandbox.token("page_busy"),
+            "app_token": sandbox.token("app_main"),
+            "callback_url": sink.url,
+            "verify_token": sink.verify_token,
+            "whatsapp": sandbox.accounts("whatsapp")[0]["id"],
+            "system_user": sandbox.token_row("system_main")["owner"]["id"],
             **self.range,
         }
+        self.app = app
         self.told = run_session(sandbox, given)
+        self.delivery = sink.got(1)[0]
         self.calls = sandbox.calls()
         self.page = page
         self.posts = sandbox.children(page, "posts")
@@ -77,7 +86,8 @@ def run_session(sandbox: SandboxProcess, given: dict[str, str]) -> dict[str, Any
 
 @pytest.fixture(scope="module")
 def seen(sandbox_process: SandboxProcess) -> Seen:
-    return Seen(sandbox_process)
+    with webhook_sink() as sink:
+        return Seen(sandbox_process, sink)
 
 
 def test_every_call_came_through_the_proxy_and_none_was_uncovered(seen: Seen) -> None:
@@ -151,6 +161,15 @@ def test_its_exceptions_tell_metas_codes(seen: Seen) -> None:
     assert errors["too many items"] == [400, None, None, "GraphBatchException", False]
     assert errors["throttled"][:3] == [400, 80004, 2446079]
     assert seen.told["proofs"] == [[400, 100, None, "GraphMethodException", False]] * 2
+
+
+def test_it_subscribes_gets_what_it_subscribed_to_and_takes_it_back(seen: Seen) -> None:
+    told = seen.told["webhooks"]
+    assert (told["subscribed"], told["installed"], told["left"]) == (["page"], [seen.app["id"]], 0)
+    assert told["listed"] == [told["lead"]]
+    (value,) = values_of(seen.delivery)
+    assert (value["leadgen_id"], is_signed(seen.delivery, seen.app["webhook_secret"])) == (told["lead"], True)
+    assert (told["apps"], told["granted"]) == ([1, 1], ["ads_read"])
 
 
 def test_what_it_has_proved_is_marked_in_the_list_of_what_is_covered(seen: Seen) -> None:
