@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.sandbox.exchange import Answer
-from services.sandbox.meta.errors import bad_parameter
+from services.sandbox.meta.errors import bad_parameter, unknown_field
+from services.sandbox.meta.fields import parse_fields
 from services.sandbox.meta.inputs import choice, flag, whole
 from services.sandbox.meta.operations import Context, Operation
 
@@ -27,7 +28,11 @@ def _picture(context: Context) -> object:
     # Inside `fields` there is nobody to redirect.
     if context.nested or flag(params, "redirect") is False:
         data: dict[str, Any] = {"height": height, "is_silhouette": False, "url": url, "width": width}
-        return {"data": data}
+        asked = [each.name for each in parse_fields(params["fields"])] if params.get("fields") else list(data)
+        for name in asked:
+            if name not in data:
+                raise unknown_field(name, "ProfilePictureSource")
+        return {"data": {name: data[name] for name in asked}}
     return Answer(302, b"", [("Location", url)], content_type="image/jpeg")
 
 

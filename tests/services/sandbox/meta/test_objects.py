@@ -114,4 +114,6 @@ def test_a_page_shows_its_picture_or_leads_to_it(sandbox: SandboxProcess) -> Non
     told = sandbox.get(f"{page}/picture", type="large", redirect="false").json()["data"]
     assert (told["url"], told["width"], told["is_silhouette"]) == (moved.headers["location"], 200, False)
     assert sandbox.get(page, fields="picture.type(large)").json()["picture"]["data"] == told
+    assert sandbox.get("me", fields="picture{url}").json()["picture"]["data"].keys() == {"url"}
+    assert sandbox.get("me", fields="picture{colour}").json()["error"]["code"] == 100
     assert sandbox.get(f"{page}/picture", type="huge").json()["error"]["code"] == 100
