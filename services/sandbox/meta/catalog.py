@@ -130,7 +130,7 @@ _KINDS = (
         "ad_account", "AdAccount", ("id", "account_id"), ADS_SCOPES, "ads_management",
         {
             **_AD_LEVELS, "adspixels": "pixel", "promote_pages": "page", "instagram_accounts": "instagram",
-            "connected_instagram_accounts": "instagram",
+            "connected_instagram_accounts": "instagram", "adlabels": "adlabel",
         },
         marketing=True,
     ),
@@ -143,6 +143,8 @@ _KINDS = (
     ),
     Kind("ad", "Ad", ("id",), ADS_SCOPES, "ads_management", {"adcreatives": "adcreative"}, marketing=True),
     Kind("adcreative", "AdCreative", ("id",), ADS_SCOPES, "ads_management", marketing=True),
+    Kind("adlabel", "AdLabel", ("id", "name"), ADS_SCOPES, "ads_management", _AD_LEVELS, marketing=True),
+    Kind("adimage", "AdImage", ("id", "hash"), ADS_SCOPES, "ads_management", marketing=True),
     Kind(
         "report_run", "AdReportRun",
         ("id", "account_id", "time_ref", "time_completed", "async_status", "async_percent_completion", "is_running",

@@ -1,7 +1,7 @@
 """Objects as a token sees them: selected fields, expanded edges, pages."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -74,6 +74,11 @@ class Reader:
         """One page of an edge."""
         return self._page(node, edge, self._listed_kind(node, edge), params, self._asked(params))
 
+    def rows(self, node: Node, edge: str, kind: str, rows: Iterable[Node], params: Params) -> dict[str, Any]:
+        """One page of an edge whose rows its operation has chosen itself."""
+        chosen = Selection(written_listing(rows))
+        return self._shown_page(node, edge, KINDS[kind], params, self._asked(params), chosen)
+
     def _asked(self, params: Params) -> list[Field] | None:
         text = params.get("fields", "").strip()
         return parse_fields(text) if text else None
@@ -95,7 +100,11 @@ class Reader:
 
     def _page(self, node: Node, edge: str, kind: Kind, params: Params, asked: list[Field] | None) -> dict[str, Any]:
         check_days(params)
-        chosen = self._chosen(node, edge, kind, params)
+        return self._shown_page(node, edge, kind, params, asked, self._chosen(node, edge, kind, params))
+
+    def _shown_page(
+        self, node: Node, edge: str, kind: Kind, params: Params, asked: list[Field] | None, chosen: Selection
+    ) -> dict[str, Any]:
         page = take_page(chosen, kind.name, params)
         self.shown[kind.name] += len(page.rows)
         if self.shown.total() > MAX_ROWS:

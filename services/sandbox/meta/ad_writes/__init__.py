@@ -1,10 +1,17 @@
-"""Ad objects written: campaigns, ad sets, ads, creatives and pixels created, changed, copied and deleted.
+"""Ad objects written: campaigns, ad sets, ads, creatives, pixels, labels and images made, changed, copied and deleted.
 
 Read as stored copies from 2024 to September 2026: https://developers.facebook.com/docs/marketing-api/ (reference/
 ad-campaign-group, reference/ad-campaign, reference/adgroup, bidding/overview/billing-events,
 bidding/guides/adset-budget-sharing, error-reference); parameters and words from Meta's Python SDK 26.0.3.
 """
 
-from services.sandbox.meta.ad_writes import copies, creatives, levels, pixels
+from services.sandbox.meta.ad_writes import copies, creatives, images, labels, levels, pixels
 
-OPERATIONS = (*levels.OPERATIONS, *creatives.OPERATIONS, *pixels.OPERATIONS, *copies.OPERATIONS)
+OPERATIONS = (
+    *levels.OPERATIONS,
+    *creatives.OPERATIONS,
+    *pixels.OPERATIONS,
+    *copies.OPERATIONS,
+    *labels.OPERATIONS,
+    *images.OPERATIONS,
+)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from services.sandbox.meta.ad_writes import refusals, statuses
+from services.sandbox.meta.ad_writes.labels import attach, read_labels
 from services.sandbox.meta.ad_writes.parameters import read_parameters
 from services.sandbox.meta.inputs import choice
 from services.sandbox.meta.operations import Context
@@ -66,8 +67,9 @@ def referenced(context: Context, name: str, node_id: object, kind: str, account:
 
 
 def make(context: Context, kind: str, values: Mapping[str, Any], account: Node, above: Node) -> Node:
-    """A new object below `above`, first in the lists of everything over it."""
+    """A new object below `above`, first in the lists of everything over it. Raises: GraphError 100 for its labels."""
     world, now = context.world, now_of(context)
+    labels = read_labels(context, account, values["adlabels"]) if values.get("adlabels") else []
     node_id = world.new_id("ad")
     moment = moment_in(account, now)
     status = str(values.get("status", "ACTIVE"))
@@ -87,7 +89,7 @@ def make(context: Context, kind: str, values: Mapping[str, Any], account: Node, 
         id=node_id,
         kind=kind,
         account=account.id,
-        values={**shared, **values},
+        values={**shared, **values, "adlabels": None},
         created_at=now,
         updated_at=now,
         parent=(above.kind, above.id),
@@ -95,6 +97,8 @@ def make(context: Context, kind: str, values: Mapping[str, Any], account: Node, 
     )
     listed_in = {over.id: over for over in (account, above, *_over(context, above))}
     world.create(node, listed_in=tuple(listed_in.values()), edge=EDGES[kind])
+    if labels:
+        attach(context, node, labels)
     return node
 
 
@@ -105,12 +109,14 @@ def done(context: Context, node: Node) -> dict[str, Any]:
 
 
 def change(context: Context, node: Node, values: Mapping[str, Any]) -> None:
-    """Give an object new values; a new status goes down to what hangs below."""
+    """Give an object new values; a new status goes down to what hangs below. Raises: GraphError 100 for its labels."""
     world = context.world
     account = world.nodes[node.account]
-    changed = (
-        {**values, "updated_time": moment_in(account, now_of(context))} if node.kind != "adcreative" else {**values}
-    )
+    changed = {name: value for name, value in values.items() if name != "adlabels"}
+    if "adlabels" in values:
+        attach(context, node, read_labels(context, account, values["adlabels"]))
+    if node.kind != "adcreative":
+        changed["updated_time"] = moment_in(account, now_of(context))
     status = values.get("status")
     if status is None:
         world.change(node, changed)
