@@ -163,7 +163,8 @@ def _make_media(context: Context, owner: Node, draft: Mapping[str, Any], above: 
         "is_comment_enabled": True,
     }
     values |= {name: draft[name] for name in ("caption", "alt_text") if draft.get(name)}
-    node = Node(media_id, "media", owner.id, values, now, now, (owner.kind, owner.id))
+    directly_above = above or owner
+    node = Node(media_id, "media", owner.id, values, now, now, (directly_above.kind, directly_above.id))
     if above is None:
         count_media(world, node)
     edge = "children" if above else "stories" if is_story else "media"

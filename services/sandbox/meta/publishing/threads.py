@@ -189,7 +189,8 @@ def _make_post(context: Context, owner: Node, draft: Mapping[str, Any], above: N
     if parent is not None:
         values["replied_to"] = {"id": parent.id}
         values["root_post"] = parent.values.get("root_post") or {"id": parent.id}
-    node = Node(post_id, "threads_post", owner.id, values, now, now, (owner.kind, owner.id))
+    directly_above = above or owner
+    node = Node(post_id, "threads_post", owner.id, values, now, now, (directly_above.kind, directly_above.id))
     if above is None:
         count_thread(world, node)
     listed_in = (above,) if above else (owner, parent) if parent else (owner,)

@@ -169,3 +169,41 @@ def test_instagram_login_has_the_same_numbers_on_its_own_host(sandbox: SandboxPr
     assert here.status_code == 200, here.text
     there = ask(sandbox, f"{account}/insights", **params).json()
     assert here.json()["data"] == there["data"]
+
+
+def post(sandbox: SandboxProcess, path: str, **params: str) -> str:
+    secret = sandbox.token("user_main")
+    answer = sandbox.client.post(f"/graph.facebook.com/v26.0/{path}", data={"access_token": secret, **params})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+def wait(sandbox: SandboxProcess, seconds: float) -> None:
+    sandbox.client.post("/_sandbox/clock", json={"advance_seconds": seconds}).raise_for_status()
+
+
+def publish(sandbox: SandboxProcess, account: str, **container: str) -> str:
+    made = post(sandbox, f"{account}/media", **container)
+    wait(sandbox, 300)
+    return post(sandbox, f"{account}/media_publish", creation_id=made)
+
+
+def test_what_lies_inside_a_carousel_has_no_numbers_of_its_own(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("instagram")[0]["id"]
+    picture = {"image_url": "https://example.com/a.jpg", "is_carousel_item": "true"}
+    items = [post(sandbox, f"{account}/media", **picture) for _ in range(2)]
+    wait(sandbox, 300)
+    carousel = publish(sandbox, account, media_type="CAROUSEL", children=",".join(items))
+    assert ask(sandbox, f"{carousel}/insights", metric="views").json()["data"] == []
+    wait(sandbox, 2 * 86_400)
+    assert ask(sandbox, f"{carousel}/insights", metric="views").json()["data"][0]["values"][0]["value"] > 0
+    for child in ask(sandbox, f"{carousel}/children").json()["data"]:
+        assert ask(sandbox, f"{child['id']}/insights", metric="views").json()["data"] == []
+
+
+def test_a_story_has_its_own_metrics_and_none_after_a_day(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("instagram")[0]["id"]
+    story = publish(sandbox, account, media_type="STORIES", image_url="https://example.com/a.jpg")
+    assert ask(sandbox, f"{story}/insights", metric="saved").json()["error"]["code"] == 100
+    wait(sandbox, 2 * 86_400)
+    assert ask(sandbox, f"{story}/insights", metric="views,replies,navigation").json()["data"] == []
