@@ -85,10 +85,14 @@ class PagingConformance(ErrorsConformance):
         def handler(request: httpx.Request) -> httpx.Response:
             return self.page(["1"], "page1" if self.asked_for(request) != "page1" else "page2")
 
+        asked: list[str | None] = []
+
         def circle(request: httpx.Request) -> httpx.Response:
-            return handler(request) if self.asked_for(request) != "page2" else self.page(["3"], "page1")
+            asked.append(self.asked_for(request))
+            return handler(request) if asked[-1] != "page2" else self.page(["3"], "page1")
 
         assert isinstance(await self.failure(circle), ContractBroken)
+        assert len(asked) <= 4, "not the length of the list tells it, but that the place is known"
 
     async def test_the_token_goes_to_no_other_host(self) -> None:
         hosts: list[str] = []

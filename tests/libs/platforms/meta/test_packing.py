@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libs.platforms.base import Credential, ItemDone, Outcome
+from libs.platforms.base import Credential, ItemDone, ItemFailed, Outcome
 from libs.platforms.meta.auth import appsecret_proof
 from libs.platforms.meta.client import Answer
 from libs.platforms.meta.packing import MAX_SLOTS, Item, Packed, pack
@@ -171,7 +171,7 @@ any_items = st.lists(
 
 
 @settings(deadline=None, max_examples=2 * FUZZ_EXAMPLES, suppress_health_check=list(HealthCheck))
-@given(items=any_items, copies=st.integers(0, 3), data=st.data())
+@given(items=any_items, copies=st.integers(0, 40), data=st.data())
 def test_any_mix_of_items_and_fates_gives_each_item_exactly_one_outcome(
     items: list[Item], copies: int, data: st.DataObject
 ) -> None:
@@ -217,6 +217,19 @@ def test_a_truncated_answer_loses_no_item_and_gives_none_away(items: list[Item],
             assert found.outcome == "unknown"
         else:
             assert found.outcome in ("rejected", "unknown")
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(100, "not_attempted"), (200, "not_attempted"), (190, "rejected")])
+def test_a_refusal_of_what_was_asked_together_names_none_of_them_unless_it_is_about_the_token(
+    code: int, outcome: Outcome
+) -> None:
+    items = [*(node(number) for number in range(60)), listing("me/accounts"), listing("me/businesses")]
+    packed = pack(items, SETTINGS)
+    refused = [item(graph_error(code), 400) for _ in packed.slots]
+    found = Unpacking(packed, SETTINGS, Budgets(SETTINGS)).read(Answer(200, {}, json.dumps(refused)))
+    assert {slot.kind for slot in packed.slots} == {"ids", "expansion"}
+    assert {each.outcome for each in found.items} == {outcome}
+    assert all(each.error.platform_code == str(code) for each in found.items if isinstance(each, ItemFailed))
 
 
 def test_what_is_left_out_of_an_answer_asked_for_together_is_no_success() -> None:
