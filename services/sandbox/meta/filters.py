@@ -62,6 +62,22 @@ def read_choice(world: World, kind: str, params: Params, now: datetime) -> Choic
     return Choice(tuple(keep for keep, _ in tests), any(unlocks for _, unlocks in tests), since, until)
 
 
+def parent_ids(kind: str, params: Params) -> list[str] | None:
+    """The campaigns or ad sets that a filter names, one of which is above every row; None: it names none.
+
+    Who knows them need not look at a whole account.
+    """
+    for given in _filters(params):
+        field, wanted = str(given["field"]), given["value"]
+        level, _, name = field.rpartition(".")
+        if name == "id" and level != kind and level in _LEVELS.get(kind, {}):
+            if str(given["operator"]).upper() == "IN" and isinstance(wanted, list):
+                return list(dict.fromkeys(str(one) for one in wanted))
+            if str(given["operator"]).upper() == "EQUAL" and isinstance(wanted, str | int):
+                return [str(wanted)]
+    return None
+
+
 def by_time(rows: Listing, choice: Choice) -> Selection:
     """Of a list that shows the newest first: it ends at `since`, and a long one is not looked at before `until`."""
     until, begin = choice.until, 0

@@ -19,9 +19,9 @@ from services.sandbox.meta.errors import (
     unknown_path,
 )
 from services.sandbox.meta.fields import Field, parse_fields, write_fields
-from services.sandbox.meta.filters import by_time, check_days, read_choice
+from services.sandbox.meta.filters import by_time, check_days, parent_ids, read_choice
 from services.sandbox.meta.listing import NotCovered, Selection, paging_of, summary_of, take_page
-from services.sandbox.meta.listings import written_listing
+from services.sandbox.meta.listings import Listing, written_listing
 from services.sandbox.meta.ordering import asks_for_order, ordered
 from services.sandbox.meta.params import Params
 from services.sandbox.meta.tokens import Token, Tokens
@@ -129,6 +129,9 @@ class Reader:
         deep = rule.deep or params.get("filter") == "stream"
         lists = self.world.listed if choice.shows_hidden else self.world.shown
         rows = lists(node, sources[0], as_of=self.as_of)
+        parents = parent_ids(kind.name, params) if node.kind == "ad_account" else None
+        if parents is not None:
+            rows = self._below(node, parents, edge, lists, rows)
         anew = deep or len(sources) > 1 or asks_for_order(params)
         if anew:
             every: Iterator[Node] = chain.from_iterable(lists(node, source, as_of=self.as_of) for source in sources)
@@ -140,6 +143,16 @@ class Reader:
                 return Selection(rows, choice.keeps if choice.tests else None)
             return by_time(rows, choice)
         return Selection(rows, lambda row: row.account in self.token.sees and choice.keeps(row))
+
+    def _below(
+        self, account: Node, parents: Sequence[str], edge: str, lists: Callable[..., Listing], rows: Listing
+    ) -> Listing:
+        """The rows below some campaigns or ad sets of an account, in the order of the account's list."""
+        found = (self.world.find(node_id, self.as_of) for node_id in parents)
+        above = [each for each in found if each is not None and each.account == account.id]
+        below = {row.id: row for each in above for row in lists(each, edge, as_of=self.as_of)}
+        places = {node_id: place for node_id in below if (place := rows.position(node_id)) is not None}
+        return written_listing(below[node_id] for node_id in sorted(places, key=places.__getitem__))
 
     def _with_replies(self, rows: Iterator[Node], edge: str) -> Iterator[Node]:
         """Comments of all levels (S, Comment.Filter): each is followed by its own."""

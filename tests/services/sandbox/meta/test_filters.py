@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.sandbox.clock import Clock
 from services.sandbox.meta.errors import GraphError
-from services.sandbox.meta.filters import OPERATORS, by_time, check_days, read_choice
+from services.sandbox.meta.filters import OPERATORS, by_time, check_days, parent_ids, read_choice
 from services.sandbox.meta.listings import written_listing
 from services.sandbox.meta.node import Moment, Node
 from services.sandbox.meta.world import World
@@ -90,6 +90,23 @@ def test_a_filter_compares_like_with_like(field: str, operator: str, value: obje
 def test_a_list_can_be_filtered_by_what_is_above_it() -> None:
     assert chosen("adset", filtering=condition("campaign.name", "EQUAL", "Campaign 1")) == "1"
     assert chosen("adset", filtering="[{field:'campaign.id',operator:'IN',value:['2']}]") == "2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "named"),
+    [
+        ("ad", condition("adset.id", "IN", ["1", 2, "1"]), ["1", "2"]),
+        ("ad", condition("campaign.id", "EQUAL", "7"), ["7"]),
+        ("adset", condition("name", "EQUAL", "a") + condition("campaign.id", "EQUAL", 7), ["7"]),
+        ("ad", condition("ad.id", "IN", ["1"]), None),
+        ("ad", condition("campaign.id", "NOT_IN", ["1"]), None),
+        ("ad", condition("campaign.name", "EQUAL", "1"), None),
+        ("campaign", condition("campaign.id", "IN", ["1"]), None),
+        ("page", condition("campaign.id", "IN", ["1"]), None),
+    ],
+)
+def test_a_filter_may_name_what_every_row_hangs_below(kind: str, given: object, named: list[str] | None) -> None:
+    assert parent_ids(kind, {"filtering": json.dumps(given)}) == named
 
 
 def test_several_conditions_must_all_hold() -> None:
