@@ -15,6 +15,8 @@ from services.sandbox.meta.families import Family
 POST_DAYS = 30
 """A post is seen on so many days, that of its publication included."""
 _SPREAD = 1000
+_SHIFT = 700
+"""Out of _SPREAD: nobody goes without at least a third of an even share."""
 _WEEK = (105, 100, 98, 102, 110, 95, 90)
 """Percent of an average day, from Monday."""
 
@@ -76,7 +78,7 @@ class Series:
         if place >= among:
             return day.total
         # Unequal shares whose sum needs no adding up: borders shifted by chance from their even places.
-        border = place * _SPREAD + mix(self.seed, on.toordinal(), rank) % _SPREAD
+        border = place * _SPREAD + mix(self.seed, on.toordinal(), rank) % _SHIFT
         whole = among * _SPREAD
         if self.sort == "posts":
             # Newer posts, which come first, have the most.
