@@ -70,6 +70,7 @@ def _open(context: Context, owner: Node, draft: dict[str, Any]) -> Node:
     offset = inputs.whole(params, "thumb_offset")
     if offset is not None and not 0 <= offset < MAX_VIDEO_MS:
         raise refusals.wrong_thumbnail()
+    _check_product_tags(context, is_video=image is None)
     draft |= {"is_video": image is None, "media_url": image or video}
     if image is None:
         # Videos are fetched later: the container tells what came of it (O).
@@ -91,6 +92,22 @@ def _check_caption(caption: str) -> None:
         raise refusals.caption_too_long(len(caption), MAX_CAPTION_CHARS)
     if len(re.findall(r"(?<!\w)@\w", caption)) > MAX_MENTIONS:
         raise refusals.too_many_tags(MAX_MENTIONS)
+
+
+def _check_product_tags(context: Context, *, is_video: bool) -> None:
+    """Products of the world, with a place on pictures and without one on videos (O)."""
+    tags = inputs.items(context.params, "product_tags") or []
+    if len(tags) > MAX_MENTIONS:
+        raise refusals.too_many_tags(MAX_MENTIONS)
+    for tag in tags:
+        product = context.world.nodes.get(str(tag.get("product_id"))) if isinstance(tag, dict) else None
+        if product is None or product.kind != "product":
+            raise refusals.unknown_product()
+        placed = "x" in tag and "y" in tag
+        if placed and is_video:
+            raise refusals.tag_with_place()
+        if not placed and not is_video:
+            raise refusals.tag_without_place()
 
 
 def _children(context: Context, owner: Node) -> list[str]:

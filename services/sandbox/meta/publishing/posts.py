@@ -22,6 +22,8 @@ SCOPES = ("pages_manage_posts",)
 MAX_MESSAGE_CHARS = 63_206  # T
 MAX_PHOTOS = 80  # M
 PUBLIC_EDGES = ("posts", "published_posts")
+_SHOWN = ("call_to_action", "child_attachments", "feed_targeting", "place", "targeting")
+"""Parameters that fields of the same name show again (S)."""
 _TEXT_ONLY, _SHARED, _PHOTOS = "mobile_status_update", "shared_story", "added_photos"  # S
 
 
@@ -108,11 +110,13 @@ def _create(context: Context) -> object:
     plan = read_plan(params, context.around.clock.now())
     if plan.is_public and not photos and _repeats_last(context, page, message, link):
         raise refusals.duplicate_post()
+    shown = {name: value for name in _SHOWN if (value := inputs.structure(params, name)) is not None}
     attached = [_attachment_of(photo) for photo in photos]
     if link:
         attached.append({"media_type": "link", "type": "share", "url": link, "unshimmed_url": link})
     kind = _PHOTOS if photos else _SHARED if link else _TEXT_ONLY
     post = make_post(context, page, message, plan, status_type=kind, attached=attached, link=link)
+    post = context.world.change(post, shown) if shown else post
     for photo in photos:
         context.world.change(photo, {"page_story_id": post.id, "is_posted": True})
     return answer(context, post)

@@ -114,6 +114,24 @@ def too_many_tags(most: int) -> GraphError:
     return refused(100, f"Cannot use more than {most} tags per created media.", 2207040)
 
 
+def tag_without_place() -> GraphError:
+    text = "Product tag positions are required for photo media."
+    return refused(100, text, 2207036, "Invalid product tags", text)
+
+
+def tag_with_place() -> GraphError:
+    text = "Product tag positions should not be specified for video media."
+    return refused(100, text, 2207035, "Invalid product tags", text)
+
+
+def unknown_product() -> GraphError:
+    text = (
+        "We couldn't add all of your product tags. The product ID may be incorrect, the product may be deleted, or you "
+        "may not have permission to tag the product."
+    )
+    return refused(100, text, 2207037, "Invalid product tags", text)
+
+
 def unknown_media_type(given: str) -> GraphError:
     text = f"The media type {given[:60]} is unknown."
     return refused(100, text, 2207023, "Unknown media type", text)

@@ -180,12 +180,13 @@ def _make_post(context: Context, owner: Node, draft: Mapping[str, Any], above: N
         values["text"] = draft["text"]
     if "media_url" in draft:
         values["media_url"] = f"https://scontent.example/{post_id}"
-    values |= {
-        name: draft[name] for name in ("alt_text", "topic_tag", "reply_control", "link_attachment") if draft.get(name)
-    }
+    values |= {name: draft[name] for name in ("alt_text", "topic_tag", "reply_control") if draft.get(name)}
+    if draft.get("link_attachment"):
+        values["link_attachment_url"] = draft["link_attachment"]
     parent = world.nodes.get(str(draft["reply_to"])) if draft["reply_to"] else None
-    if draft["quoted"]:
-        values["quoted_post"] = {"id": draft["quoted"]}
+    for name, field in (("quoted", "quoted_post"), ("reposted", "reposted_post")):
+        if draft.get(name):
+            values[field] = {"id": draft[name]}
     if parent is not None:
         values["replied_to"] = {"id": parent.id}
         values["root_post"] = parent.values.get("root_post") or {"id": parent.id}
@@ -199,6 +200,15 @@ def _make_post(context: Context, owner: Node, draft: Mapping[str, Any], above: N
     for child_id in draft.get("children", ()):
         _make_post(context, owner, world.nodes[child_id].values["draft"], post)
     return post
+
+
+def _repost(context: Context) -> object:
+    """Counts as a post (M); what it shows is the other one (O, threads/posts/reposts)."""
+    original, world = context.named, context.world
+    profile = world.nodes[context.token.owner[1]]
+    draft = {"media_type": "REPOST_FACADE", "text": "", "reply_to": None, "quoted": None}
+    _count(context, profile, draft)
+    return {"id": _make_post(context, profile, {**draft, "reposted": original.id}).id}
 
 
 def _delete(context: Context) -> object:
@@ -235,6 +245,7 @@ OPERATIONS = (
         "meta.threads.threads_publishing_limit", "GET", "{threads}/threads_publishing_limit", _limit, HOSTS,
         scopes=SCOPES,
     ),
+    Operation("meta.threads_post.repost", "POST", "{threads_post}/repost", _repost, HOSTS, scopes=SCOPES),
     Operation("meta.threads_post.delete", "DELETE", "{threads_post}", _delete, HOSTS, scopes=("threads_delete",)),
     Operation(
         "meta.threads_post.manage_reply", "POST", "{threads_post}/manage_reply", _hide, HOSTS,

@@ -168,3 +168,21 @@ def test_media_are_deleted_and_closed_to_comments(sandbox: SandboxProcess) -> No
     assert read(sandbox, media, TOKEN, fields="is_comment_enabled")["is_comment_enabled"] is False
     assert written(sandbox, media, TOKEN, method="DELETE") == {"success": True}
     assert sandbox.children(account(sandbox), "posts")[0]["id"] != media
+
+
+def test_products_are_tagged_with_a_place_on_pictures_only(sandbox: SandboxProcess) -> None:
+    path = f"{account(sandbox)['id']}/media"
+    catalog = next(found["id"] for found in sandbox.accounts("catalog") if found["id"] in seen_by_user(sandbox))
+    product = read(sandbox, f"{catalog}/products", limit="1")["data"][0]["id"]
+    placed, bare = [{"product_id": product, "x": 0.5, "y": 0.5}], [{"product_id": product}]
+    assert written(sandbox, path, TOKEN, image_url=IMAGE, product_tags=placed)["id"]
+    assert refusal(sandbox, path, TOKEN, image_url=IMAGE, product_tags=bare)["error_subcode"] == 2207036
+    reel = {"media_type": "REELS", "video_url": VIDEO}
+    assert refusal(sandbox, path, TOKEN, **reel, product_tags=placed)["error_subcode"] == 2207035
+    assert written(sandbox, path, TOKEN, **reel, product_tags=bare)["id"]
+    unknown = [{"product_id": "1"}]
+    assert refusal(sandbox, path, TOKEN, image_url=IMAGE, product_tags=unknown)["error_subcode"] == 2207037
+
+
+def seen_by_user(sandbox: SandboxProcess) -> set[str]:
+    return {str(each["id"]) for each in sandbox.token_row("user_main")["sees"]}

@@ -164,3 +164,9 @@ def test_an_unknown_field_to_read_back_is_refused_before_anything_is_posted(sand
     error = refusal(sandbox, feed(sandbox), PAGE, message="Never seen", fields="id,fame")
     assert "nonexisting field (fame)" in error["message"]
     assert len(sandbox.children(page(sandbox), "posts")) == page(sandbox)["children"]["posts"]
+
+
+def test_what_a_post_carries_is_shown_again(sandbox: SandboxProcess) -> None:
+    action = {"type": "LEARN_MORE", "value": {"link": "https://example.com"}}
+    params = {"link": "https://example.com", "call_to_action": action, "fields": "call_to_action,message"}
+    assert written(sandbox, feed(sandbox), PAGE, message="Go", **params)["call_to_action"] == action

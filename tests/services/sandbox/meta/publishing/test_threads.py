@@ -140,3 +140,26 @@ def test_two_hundred_and_fifty_posts_a_day_are_all(sandbox: SandboxProcess) -> N
 def test_no_other_hosts_token_publishes_on_threads(sandbox: SandboxProcess) -> None:
     error = refusal(sandbox, "me/threads", "user_main", host=THREADS, media_type="TEXT", text="x")
     assert error["code"] == 190
+
+
+def test_a_repost_shows_the_other_post_and_counts(sandbox: SandboxProcess) -> None:
+    post = contain(sandbox, media_type="TEXT", text="Good", auto_publish_text="true")
+    repost = written(sandbox, f"{post}/repost", token(sandbox), host=THREADS)["id"]
+    found = look(sandbox, repost, fields="media_type,reposted_post")
+    assert (found["media_type"], found["reposted_post"]["id"]) == ("REPOST_FACADE", post)
+    assert usage(sandbox, "quota_usage") == 2
+
+
+def test_a_quote_shows_what_it_quotes(sandbox: SandboxProcess) -> None:
+    post = contain(sandbox, media_type="TEXT", text="Said", auto_publish_text="true")
+    quote = publish(sandbox, contain(sandbox, media_type="TEXT", text="Look", quote_post_id=post))
+    found = look(sandbox, quote, fields="is_quote_post,quoted_post")
+    assert (found["is_quote_post"], found["quoted_post"]["id"]) == (True, post)
+    params = {"media_type": "TEXT", "text": "x", "quote_post_id": "1"}
+    assert refusal(sandbox, "me/threads", token(sandbox), host=THREADS, **params)["error_subcode"] == 4279009
+
+
+def test_a_link_is_shown_under_its_own_name(sandbox: SandboxProcess) -> None:
+    link = "https://example.com/a"
+    post = publish(sandbox, contain(sandbox, media_type="TEXT", text="Read", link_attachment=link))
+    assert look(sandbox, post, fields="link_attachment_url")["link_attachment_url"] == link
