@@ -38,7 +38,7 @@ def _dialog(context: Context) -> object:
     if app is None or app.family != family:
         return _page("Invalid App ID", "The provided app ID does not look like a valid app ID.")
     target = params.get("redirect_uri", "")
-    if urlsplit(target).scheme not in {"http", "https"} or "#" in target:
+    if not _is_address(target):
         return _page("URL blocked", "redirect_uri must be an absolute http or https address.")
     state = {"state": params["state"]} if "state" in params else {}
     if params.get("sandbox_deny", "").lower() in _TRUE:
@@ -60,6 +60,14 @@ def _dialog(context: Context) -> object:
         return _redirect(target, {}, f"#{urlencode(told)}")
     text = context.tokens.make_code(app, person, scopes, target, _LIVES[family])
     return _redirect(target, {"code": text, **state}, _TAILS[family])
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc) and "#" not in text
 
 
 def _person(context: Context, family: str) -> tuple[str, str] | None:

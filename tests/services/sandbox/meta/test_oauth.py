@@ -69,7 +69,12 @@ def test_another_person_can_log_in_and_anybody_can_say_no(sandbox: SandboxProces
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"client_id": "1"}, {"redirect_uri": "nowhere"}, {"scope": "email,fly"}, {"redirect_uri": "https://a/#b"}]
+    "wrong",
+    [
+        {"client_id": "1"},
+        {"scope": "email,fly"},
+        *({"redirect_uri": uri} for uri in ("nowhere", "https://a.example/#b", "https://[", "https:")),
+    ],
 )
 def test_a_dialog_that_cannot_be_shown_is_a_page_and_no_redirect(
     sandbox: SandboxProcess, wrong: dict[str, str]
