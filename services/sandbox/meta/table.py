@@ -13,7 +13,7 @@ from services.sandbox.meta import (
     unserved,
     whatsapp_messages,
 )
-from services.sandbox.meta.insights import ads, instagram, pages, threads
+from services.sandbox.meta.insights import ads, instagram, instagram_media, pages, threads
 from services.sandbox.meta.operations import Table
 from services.sandbox.meta.webhooks import calls as webhook_calls
 
@@ -31,6 +31,7 @@ TABLE = Table(
         *ads.OPERATIONS,
         *pages.OPERATIONS,
         *instagram.OPERATIONS,
+        *instagram_media.OPERATIONS,
         *threads.OPERATIONS,
         *unserved.OPERATIONS,
         *ad_writes.OPERATIONS,

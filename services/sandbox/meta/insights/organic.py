@@ -52,6 +52,26 @@ def names_of(params: Params, param: str = "metric") -> list[str]:
     return names
 
 
+def word(params: Params, name: str, allowed: Sequence[str]) -> str | None:
+    """One of the allowed words, or None without it. Raises: GraphError 100."""
+    given = params.get(name, "").strip('"[]')
+    if given and given not in allowed:
+        raise bad_parameter(f"{name} must be one of the following values: {', '.join(allowed)}")
+    return given or None
+
+
+def breakdowns_of(params: Params, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Raises: GraphError 100."""
+    try:
+        names = tuple(dict.fromkeys(read_names(params.get("breakdown", ""))))
+    except ValueError as error:
+        raise bad_parameter("Param breakdown must be an array.") from error
+    for index, name in enumerate(names):
+        if name not in allowed:
+            raise bad_parameter(f"breakdown[{index}] must be one of the following values: {', '.join(allowed)}")
+    return names
+
+
 def window(params: Params, now: datetime, default_days: int, *, newest: date) -> Period:
     """The days from `since` to before `until`; by default the last ones up to `newest`.
 
@@ -132,6 +152,11 @@ def plain(name: str) -> Count:
 
 def total(*names: str) -> Count:
     return lambda numbers, node: sum(getattr(numbers, name) for name in names)
+
+
+def nothing(numbers: Numbers, node: Node) -> int:
+    """What nobody does in this world."""
+    return 0
 
 
 class Days:

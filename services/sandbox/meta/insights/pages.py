@@ -18,6 +18,7 @@ from services.sandbox.meta.insights.organic import (
     entry,
     names_of,
     not_a_metric,
+    nothing,
     plain,
     total,
     window,
@@ -50,11 +51,6 @@ def _clicks_by_type(numbers: Numbers, node: Node) -> dict[str, int]:
     return {kind: count for kind, count in counts.items() if count}
 
 
-def _nothing(numbers: Numbers, node: Node) -> int:
-    """What nobody does in this world."""
-    return 0
-
-
 _ENGAGEMENT = ("likes", "comments", "shares", "clicks")
 _PAGE = (
     Metric("page_media_view", "Daily Total Views", plain("impressions"), _ROLLING),
@@ -64,11 +60,11 @@ _PAGE = (
     Metric("page_views_total", "Daily Total Page Views", plain("profile_visits"), _ROLLING),
     Metric("page_daily_follows", "Daily Follows", plain("follows"), _ROLLING),
     Metric("page_daily_follows_unique", "Daily New Follows", plain("follows"), _ROLLING, unique=True),
-    Metric("page_daily_unfollows_unique", "Daily Unfollows", _nothing, _ROLLING, unique=True),
+    Metric("page_daily_unfollows_unique", "Daily Unfollows", nothing, _ROLLING, unique=True),
     Metric("page_follows", "Lifetime Total Follows", lambda numbers, node: node.values.get("followers_count", 0)),
     Metric("page_actions_post_reactions_like_total", "Daily Total Likes", plain("likes"), _ROLLING),
     *(
-        Metric(f"page_actions_post_reactions_{kind}_total", f"Daily Total: {kind}", _nothing, _ROLLING)
+        Metric(f"page_actions_post_reactions_{kind}_total", f"Daily Total: {kind}", nothing, _ROLLING)
         for kind in ("love", "wow", "haha", "sorry", "anger")
     ),
     Metric("page_actions_post_reactions_total", "Daily Total Reactions", _reactions, ("day",)),
@@ -80,7 +76,7 @@ _POST = (
     Metric("post_clicks_by_type", "Lifetime Post Clicks by Type", _clicks_by_type, ("lifetime",)),
     Metric("post_reactions_like_total", "Lifetime Total Likes", plain("likes"), ("lifetime",)),
     *(
-        Metric(f"post_reactions_{kind}_total", f"Lifetime Total: {kind}", _nothing, ("lifetime",))
+        Metric(f"post_reactions_{kind}_total", f"Lifetime Total: {kind}", nothing, ("lifetime",))
         for kind in ("love", "wow", "haha", "sorry", "anger")
     ),
     Metric("post_reactions_by_type_total", "Lifetime Total Reactions by Type", _reactions, ("lifetime",)),
