@@ -109,6 +109,14 @@ def _withdraw(context: Context) -> object:
     return {"success": True}
 
 
+def _system_users(context: Context) -> object:
+    """Robots of a business (S); who made them is not in the world."""
+    robots = {token.owner[1] for token in context.tokens.all() if token.kind == "system_user"}
+    found = [context.world.nodes[node_id] for node_id in sorted(robots)]
+    rows = [robot for robot in found if _belongs(context, robot, context.named)]
+    return {"data": [{"id": robot.id, "name": robot.title, "role": "ADMIN"} for robot in rows]}
+
+
 def _business_token(context: Context) -> object:
     """A token for a system user of the business, who is named by id (S)."""
     wanted = context.params.get("system_user_id", "")
@@ -171,6 +179,7 @@ OPERATIONS = (
     Operation("meta.user.permissions", "GET", "{user}/permissions", _permissions),
     Operation("meta.user.permissions.delete", "DELETE", "{user}/permissions", _withdraw),
     Operation("meta.user.permissions.delete_one", "DELETE", "{user}/permissions/{word}", _withdraw),
+    Operation("meta.business.system_users", "GET", "{business}/system_users", _system_users, scopes=_BUSINESS),
     Operation(
         "meta.business.system_user_access_tokens.create", "POST", "{business}/system_user_access_tokens",
         _business_token, scopes=_BUSINESS,

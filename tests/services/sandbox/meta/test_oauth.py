@@ -116,6 +116,16 @@ def test_a_short_token_becomes_one_of_sixty_days(sandbox: SandboxProcess) -> Non
     assert other.json()["error"]["message"].startswith("The access token does not belong to application")
 
 
+def test_a_system_users_token_lives_on_for_sixty_days_if_that_is_asked_for(sandbox: SandboxProcess) -> None:
+    app, robot = app_named(sandbox, "main"), sandbox.token("system_main")
+    grant = {"grant_type": "fb_exchange_token", "fb_exchange_token": robot}
+    assert "expires_in" not in exchange(sandbox, app, **grant).json()
+    told = exchange(sandbox, app, **grant, set_token_expires_in_60_days="true").json()
+    assert told["expires_in"] == 5_184_000
+    page = exchange(sandbox, app, grant_type="fb_exchange_token", fb_exchange_token=sandbox.token("page_busy"))
+    assert page.json()["error"]["code"] == 100
+
+
 def test_an_app_gets_the_token_that_is_its_id_and_secret(sandbox: SandboxProcess) -> None:
     app = app_named(sandbox, "main")
     told = exchange(sandbox, app, grant_type="client_credentials").json()
@@ -189,6 +199,8 @@ def test_a_system_user_gets_a_token_for_sixty_days_and_can_lose_it(sandbox: Sand
     row = sandbox.token_row("system_main")
     app = sandbox.app(row["app"])
     business = next(node["id"] for node in row["sees"] if node["type"] == "business")
+    robots = sandbox.get(f"{business}/system_users", token="system_main").json()["data"]
+    assert row["owner"]["id"] in [robot["id"] for robot in robots]
     asked = {
         "access_token": row["access_token"], "system_user_id": row["owner"]["id"], "scope": "ads_read",
         "set_token_expires_in_60_days": "true", "appsecret_proof": sandbox.proof("system_main"),
