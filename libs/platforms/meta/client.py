@@ -149,7 +149,8 @@ class GraphClient:
         try:
             async with asyncio.timeout(self.settings.timeout_seconds):
                 response = await self._http.request(method, url, params=in_query, data=in_form)
-                text = response.text
+                # JSON is UTF-8; what the answer says of itself is not asked, some names of encodings raise.
+                text = response.content.decode("utf-8", "replace")
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             message = f"no connection ({type(error).__name__}); nothing was sent"
             failed: PlatformError = Unavailable(PlatformName.META, operation, message)

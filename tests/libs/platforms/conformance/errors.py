@@ -116,6 +116,12 @@ class ErrorsConformance(Asker):
         assert isinstance(await self.failure(handler), PlatformError)
         assert "elsewhere.example" not in asked
 
+    @pytest.mark.parametrize("charset", ["rot13", "hex", "zlib", "utf-16", "none-such", "\xff"])
+    async def test_an_answer_that_lies_about_its_letters_is_an_error_of_the_tree_at_most(self, charset: str) -> None:
+        kind = [(b"content-type", b"application/json; charset=" + charset.encode("latin-1"))]
+        response = httpx.Response(500, headers=kind, content=b"{}")
+        assert isinstance(await self.failure(always(response)), PlatformError)
+
     @pytest.mark.parametrize("body", [b"", b"null", b"42", b'"text"', b"[", b"\xff\xfe", b"[" * 100_000, b'[1,"x"]'])
     async def test_an_absurd_answer_is_an_error_of_the_tree(self, body: bytes) -> None:
         assert isinstance(await self.failure(lambda _: httpx.Response(200, content=body)), PlatformError)

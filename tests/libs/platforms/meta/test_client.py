@@ -117,6 +117,12 @@ async def test_an_answer_that_is_no_success_is_never_one(
     assert type(caught.value) is expected
 
 
+@pytest.mark.parametrize("charset", ["rot13", "hex", "zlib", "utf-16", "punycode", "none-such"])
+async def test_an_answer_is_read_by_what_it_holds_whatever_it_says_of_itself(charset: str) -> None:
+    kind = [("Content-Type", f"text/html; charset={charset}")]
+    assert (await read({"id": "1", "name": "Gr\u00fc\u00dfe"}, headers=kind)).body["name"] == "Gr\u00fc\u00dfe"
+
+
 async def test_a_node_may_have_a_field_called_error() -> None:
     body = {"id": "1", "error": {"message": "of the ad", "code": 100}}
     assert (await read(body)).body == body
