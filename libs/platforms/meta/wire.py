@@ -81,7 +81,8 @@ class PlatformUsage(_Wire):
 class BusinessUsage(_Wire):
     """One entry of `X-Business-Use-Case-Usage`, in per cent; the time to regain access is in minutes."""
 
-    type: str
+    type: str = Field(pattern=r"^[a-z_]{1,64}$")
+    """Becomes the name of a budget and a label of our metrics, so it must look like one."""
     call_count: FiniteFloat = 0
     total_time: FiniteFloat = 0
     total_cputime: FiniteFloat = 0
@@ -90,7 +91,16 @@ class BusinessUsage(_Wire):
     """Only with the kinds `ads_insights` and `ads_management`."""
 
 
-BUSINESS_USAGE: TypeAdapter[dict[str, tuple[BusinessUsage, ...]]] = TypeAdapter(dict[str, tuple[BusinessUsage, ...]])
+BusinessUsages = Annotated[
+    dict[
+        Annotated[str, Field(pattern=r"^(act_)?[0-9]{1,32}$")],
+        Annotated[tuple[BusinessUsage, ...], Field(max_length=32)],
+    ],
+    Field(max_length=32),
+]
+"""By the business object's id; at most 32 objects. Source: "Graph API rate limiting", read 2026-11; that an object has
+no more kinds than that is our own bound."""
+BUSINESS_USAGE: TypeAdapter[dict[str, tuple[BusinessUsage, ...]]] = TypeAdapter(BusinessUsages)
 
 
 class AdAccountUsage(_Wire):

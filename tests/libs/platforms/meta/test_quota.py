@@ -117,6 +117,24 @@ async def test_the_tier_in_the_headers_sets_the_size_of_the_apps_ad_account_budg
     assert meta.costs("act_10") == {("ads_management", "10", 1, 300)}
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"10": [{"type": "Ads Management!"}]},
+        {"10": [{"type": "x" * 65}]},
+        {"10": [{"type": ""}]},
+        {"ten": [{"type": "pages"}]},
+        {"1" * 33: [{"type": "pages"}]},
+        {str(number): [{"type": "pages"}] for number in range(33)},
+        {"10": [{"type": "pages"}] * 33},
+    ],
+)
+async def test_names_that_are_none_and_budgets_without_end_are_not_read(usage: Any) -> None:
+    headers = [("X-Business-Use-Case-Usage", json.dumps(usage)), ("X-App-Usage", '{"call_count":1}')]
+    outcome = await Meta().read("act_10", headers=headers)
+    assert [reading.scope.name for reading in outcome.usage] == ["user"]
+
+
 async def test_a_budget_of_an_ad_account_tells_when_it_starts_anew() -> None:
     usage = '{"acc_id_util_pct":9.67,"reset_time_duration":100}'
     before = datetime.now(UTC)
