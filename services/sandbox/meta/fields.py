@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 from services.sandbox.meta.errors import bad_parameter, syntax_error
+from services.sandbox.meta.loose import read_names
 
 MAX_DEPTH = 10
 MAX_CHARS = 64 * 1024
@@ -30,7 +31,17 @@ def parse_fields(text: str) -> list[Field]:
     """Raises: GraphError 2500 where the text cannot be read."""
     if len(text) > MAX_CHARS:
         raise bad_parameter(f"fields is over {MAX_CHARS} characters")
-    return _Parser(text).read_all(depth=0)
+    return _Parser(_joined(text)).read_all(depth=0)
+
+
+def _joined(text: str) -> str:
+    """A list of names, as `fields[]=id&fields[]=name` or JSON give it, is the same as one text (M)."""
+    if not text.lstrip().startswith("["):
+        return text
+    try:
+        return ",".join(read_names(text))
+    except ValueError:
+        return text
 
 
 def write_fields(asked: "list[Field] | None") -> str:

@@ -32,6 +32,13 @@ def test_the_older_way_to_write_braces_is_read() -> None:
         parse_fields("a.fields(" * (MAX_DEPTH + 1) + "id" + ")" * (MAX_DEPTH + 1))
 
 
+def test_a_list_of_names_is_read_like_one_text() -> None:
+    assert parse_fields("['id', \"posts.limit(5){message,from}\"]") == parse_fields("id,posts.limit(5){message,from}")
+    for text in ("[", "[]", "[1]", "[{}]"):
+        with pytest.raises(GraphError):
+            parse_fields(text)
+
+
 @pytest.mark.parametrize("text", ["", ",", "id,", "id{", "id{}", "id}", "a.b", "a.limit(", "a b", "a.limit(1"])
 def test_what_cannot_be_read_is_a_syntax_error(text: str) -> None:
     with pytest.raises(GraphError) as caught:

@@ -103,6 +103,16 @@ def test_ids_gives_objects_by_id_and_counts_each(sandbox: SandboxProcess) -> Non
     assert [len(on_edge[page]["data"]) for page in pages] == [1, 1]
 
 
+def test_ids_may_name_the_caller_and_ask_for_an_edge_of_its_own_rights(sandbox: SandboxProcess) -> None:
+    account, me = sandbox.accounts("ad_account")[0]["id"], sandbox.token_row("user_main")["owner"]["id"]
+    got = sandbox.get("", ids=f"me,{account}", **{"fields[]": "name"}).json()
+    assert got["me"]["id"] == me
+    assert got[account].keys() == {"name", "id"}
+    rows = sandbox.get("insights", ids=account, date_preset="last_7d").json()
+    assert len(rows[account]["data"]) == 1
+    assert refusal(sandbox.get("campaigns", ids=f"{account},me")) == (400, 100, None)
+
+
 def test_ids_are_bounded_and_one_bad_id_fails_all(sandbox: SandboxProcess) -> None:
     ids = [row["id"] for row in sandbox.children(sandbox.accounts("ad_account")[0], "ads")[:51]]
     many = sandbox.get("", ids=",".join(ids))
