@@ -39,7 +39,7 @@ def text(params: Params, name: str) -> str | None:
             unquoted = json.loads(value)
         except ValueError:
             return value
-        return unquoted if isinstance(unquoted, str) else value
+        return unquoted if isinstance(unquoted, str) and _is_whole(unquoted) else value
     return value
 
 
@@ -120,6 +120,11 @@ def structure(params: Params, name: str) -> Any:
     return found
 
 
+def _is_whole(text: str) -> bool:
+    """Half a letter is none: it cannot be sent."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
 def _one_of(name: str, value: str, words: Iterable[str]) -> str:
     known = tuple(words)
     if value not in known:
@@ -128,10 +133,13 @@ def _one_of(name: str, value: str, words: Iterable[str]) -> str:
 
 
 def _json(value: str) -> Any:
+    """None for what cannot be read, or could not be shown again: too deep, too large a number, half a letter."""
     try:
-        return read_value(value)
-    except (ValueError, RecursionError):
+        found = read_value(value)
+        orjson.dumps([[[[[[[[found]]]]]]]])
+    except (ValueError, RecursionError, TypeError):
         return None
+    return found
 
 
 def _written(value: Any) -> str:

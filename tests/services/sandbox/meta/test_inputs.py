@@ -14,6 +14,7 @@ from services.sandbox.meta.errors import GraphError
     [
         (inputs.text, '"quoted"', "quoted"),
         (inputs.text, '"half', '"half'),
+        (inputs.text, '"\\ud800"', '"\\ud800"'),
         (inputs.text, '"a" b "c"', '"a" b "c"'),
         (inputs.whole, "-12", -12),
         (inputs.whole, '"7"', 7),
@@ -41,6 +42,9 @@ def test_a_value_is_read_by_its_type(read: Callable[..., Any], given: str, value
         (inputs.items, "{}", "must be an array."),
         (inputs.structure, "word", "must be a JSON object"),
         (inputs.structure, "[" * 5000, "must be a JSON object"),
+        (inputs.structure, "[" * 300 + "]" * 300, "must be a JSON object"),
+        (inputs.structure, '{"a":%s}' % ("9" * 30), "must be a JSON object"),
+        (inputs.structure, '["\\ud800"]', "must be a JSON object"),
     ],
 )
 def test_a_value_of_another_type_is_refused_by_name(read: Callable[..., Any], given: str, words: str) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from services.sandbox.exchange import Answer, Call
 from services.sandbox.meta import ad_writes, publishing
+from services.sandbox.meta.catalog import edges_of, fields_of
+from services.sandbox.meta.objects import READING
 from services.sandbox.meta.operations import Operation
 from services.sandbox.outbound import Outbound
 from services.sandbox.state import State
@@ -40,7 +42,8 @@ PLAUSIBLE = """true false 1 0 100 5000 PAUSED ACTIVE DELETED ARCHIVED OUTCOME_TR
 start transfer finish cancel TEXT IMAGE VIDEO REELS STORIES CAROUSEL DRAFT SCHEDULED PUBLISHED resumable hello
 https://example.com/a.jpg https://away.invalid/a.mp4 ["validate_only"] [] {} [1] {"a":{"b":[null]}} [[]] null
 {"geo_locations":{"countries":["US"]}} {"creative_id":"1"} {"age_min":"x"} +1+hour tomorrow never 99999999999999999
-[{"media_fbid":"1"}] ["x"] id,name x{y} {"rename_strategy":"DEEP_RENAME"} 1,2 https://[ "quoted" ' \x00 \ufffd"""
+[{"media_fbid":"1"}] ["x"] id,name x{y} {"rename_strategy":"DEEP_RENAME"} 1,2 https://[ "quoted" ' \x00 \ufffd
+"\\ud800" {"a":99999999999999999999999} {"a":"\\ud800"}"""
 PLACE = json.dumps({"geo_locations": {"countries": ["US"]}})
 GOOD: dict[str, dict[str, str]] = {
     "create_campaign": {"name": "n", "objective": "OUTCOME_TRAFFIC", "special_ad_categories": "[]"},
@@ -67,6 +70,10 @@ GOOD: dict[str, dict[str, str]] = {
     "open_upload": {"file_length": "10", "file_type": "video/mp4"},
 }  # fmt: skip
 """What goes well, where the ids exist."""
+
+
+DEEP = "[" * 240 + "]" * 240
+READ = Operation("meta.{kind}", "GET", "{any}", lambda _: None)
 
 
 class Run:
@@ -103,7 +110,7 @@ class Run:
         params = self.params(operation)
         answer = self.ask(operation, host, operation.path.replace(f"{{{kind}}}", node), params)
         if answer.status == 200:
-            self.remember(operation, json.loads(answer.body))
+            self.read(host, self.remember(operation, json.loads(answer.body)) or (kind, node))
         if (self.state.clock.now() - self.started).days < MOST_DAYS:
             self.state.clock.advance(self.dice.choice(SECONDS))
         return operation.name, answer
@@ -124,7 +131,7 @@ class Run:
     def value(self) -> str:
         if self.dice.random() < 0.2:
             return self.some(self.dice.choice(list(self.nodes)))
-        return self.dice.choice(PLAUSIBLE.split())
+        return self.dice.choice([*PLAUSIBLE.split(), DEEP])
 
     def filled(self, text: str) -> str:
         """With an object of a kind in place of the kind's name."""
@@ -145,18 +152,31 @@ class Run:
             node, _, word = path.partition("/")
             path, version = f"{version}/{node}", word
         body = b"bytes" if "offset" in headers else urlencode({**params, "access_token": secret}).encode()
-        query = {"access_token": [secret]} if operation.method == "GET" else {}
+        sent_by_query = {**params, "access_token": secret} if operation.method == "GET" else {}
+        query = {name: [value] for name, value in sent_by_query.items()}
         address = f"http://sandbox.test/{host}"
         call = Call("prefix", operation.method, host, f"/{version}/{path}", query, headers, body, address)
         return asyncio.run(self.meta.answer(call))
 
-    def remember(self, operation: Operation, content: dict[str, Any]) -> None:
-        """What was made can be written to by the next call."""
+    def read(self, host: str, made: tuple[str, str]) -> None:
+        """What was written can be shown with all its fields, or is gone."""
+        kind, node = made
+        if host not in READING or kind in {"application", "ad_account", "page", "instagram", "threads"}:
+            return
+        plain = sorted(fields_of(kind, host) - edges_of(kind, host))
+        answer = self.ask(READ, host, node, {"fields": ",".join(plain)})
+        assert answer.status in {200, 400, 403}, (kind, json.loads(answer.body))
+        json.loads(answer.body)
+
+    def remember(self, operation: Operation, content: dict[str, Any]) -> tuple[str, str] | None:
+        """What was made can be written to by the next call; gives its kind and id."""
         above, _, verb = operation.name.removeprefix("meta.").partition(".")
         kind = MADE.get((above, verb)) or MADE.get(("", verb))
         made = content.get("id") or content.get("video_id")
-        if kind and made:
-            self.nodes.setdefault(kind, []).append(str(made))
+        if not kind or not made:
+            return None
+        self.nodes.setdefault(kind, []).append(str(made))
+        return kind, str(made)
 
 
 MADE = {
