@@ -1,9 +1,12 @@
 """Reports as they are read: forwards and backwards, and no more of them at hand than somebody needs."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.sandbox.clock import Clock
 from services.sandbox.meta.assets import Cast, make_cast
@@ -11,6 +14,7 @@ from services.sandbox.meta.errors import GraphError
 from services.sandbox.meta.insights import ads_report
 from services.sandbox.meta.insights.ads_query import AdsQuery, read_query
 from services.sandbox.meta.insights.ads_report import Report, Scope, is_too_much
+from services.sandbox.meta.statistics import rows
 from services.sandbox.meta.world import World
 
 
@@ -72,3 +76,46 @@ def test_a_job_may_count_more_than_a_call_and_sorting_less(world: tuple[World, C
     daily = {**large, "time_increment": "1", "breakdowns": "age,gender", "date_preset": "last_90d"}
     assert not is_too_much(*ask(world, **daily), as_a_job=False)
     assert is_too_much(*ask(world, **daily, sort="spend"), as_a_job=False)
+
+
+WORLD = World(7, "small", Clock())
+ACCOUNT = make_cast(WORLD).ad_accounts["second"]
+BREAKDOWNS = ["", "age", "gender", "age,gender", "country", "publisher_platform,platform_position", "device_platform"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["account", "campaign", "adset", "ad"]),
+    st.sampled_from(BREAKDOWNS),
+    st.sampled_from(["1", "3", "monthly", "all_days"]),
+    st.integers(1, 60),
+    st.integers(0, 6),
+)
+def test_any_report_adds_up_to_the_accounts_days(
+    level: str, breakdowns: str, increment: str, begun_days_ago: int, length: int
+) -> None:
+    today = WORLD.clock.now().date()
+    since = today - timedelta(days=begun_days_ago)
+    until = min(since + timedelta(days=length), today)
+    params = {
+        "level": level,
+        "breakdowns": breakdowns,
+        "time_increment": increment,
+        "time_range": f"{{since:'{since}',until:'{until}'}}",
+        "fields": "impressions,clicks,spend,inline_link_clicks",
+        "default_summary": "true",
+    }
+    report = Report(Scope(WORLD, ACCOUNT, today), read_query(params, "account", today, since))
+    shown, more = report.page(0, 50_000)
+    true = rows(WORLD, ACCOUNT, since, until)
+    expected = {
+        "impressions": sum(row.impressions for row in true),
+        "clicks": sum(row.clicks for row in true),
+        "inline_link_clicks": sum(row.link_clicks for row in true),
+        "spend": Decimal(sum(row.spend_micros for row in true)) / 1_000_000,
+    }
+    assert not more
+    assert {name: sum((Decimal(row[name]) for row in shown), Decimal(0)) for name in expected} == expected
+    summary = report.summary()
+    assert summary is not None
+    assert {name: Decimal(summary[name]) for name in expected} == expected
