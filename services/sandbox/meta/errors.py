@@ -71,9 +71,9 @@ class Throttle:
 
 AD_SUBCODE = 2446079
 THROTTLES: Mapping[str, Throttle] = {
-    "app": Throttle(4, 403, "(#4) Application request limit reached", transient=True),  # O; status T
-    "user": Throttle(17, 400, "(#17) User request limit reached", subcode=AD_SUBCODE),  # O; status M
-    "page_user": Throttle(32, 403, "(#32) Page request limit reached"),  # O; status M
+    "app": Throttle(4, 403, "(#4) Application request limit reached.", transient=True),  # O; status T
+    "user": Throttle(17, 400, "(#17) User request limit reached.", subcode=AD_SUBCODE),  # O; status M
+    "page_user": Throttle(32, 403, "(#32) Page request limit reached."),  # O; status M
     "pages": Throttle(80001, 400, "(#80001) There have been too many calls to this Page account."),  # O; status M
     "leadgen": Throttle(
         80005, 400, "(#80005) There have been too many leadgen api calls to this Page account."
@@ -87,14 +87,16 @@ THROTTLES: Mapping[str, Throttle] = {
     "catalog_batch": Throttle(
         80014, 400, "(#80014) There have been too many batch uploads to this Catalog account."
     ),  # O; status M
-    "threads": Throttle(4, 403, "(#4) Application request limit reached", transient=True),  # not documented: M
+    "threads": Throttle(4, 403, "(#4) Application request limit reached.", transient=True),  # not documented: M
     "ads_management": Throttle(
         80004, 400, "(#80004) There have been too many calls to this ad-account.", subcode=AD_SUBCODE
     ),  # O; status M
     "ads_insights": Throttle(
         80000, 400, "(#80000) There have been too many calls from this ad-account.", subcode=AD_SUBCODE
     ),  # O; status M
-    "insights_app": Throttle(4, 403, "(#4) Application request limit reached", transient=True),  # O; status T
+    "insights_app": Throttle(4, 403, "(#4) Application request limit reached.", transient=True),  # O; status T
+    # All of Meta's insights are under load, whoever asks (O, insights/best-practices#global-rate-limits; status M).
+    "insights_load": Throttle(4, 403, "(#4) Too many API requests.", subcode=1504022, transient=True),
     "mutations": Throttle(
         613, 400, "(#613) Calls to this api have exceeded the rate limit.", subcode=5044001
     ),  # T; status M

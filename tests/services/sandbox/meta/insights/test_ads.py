@@ -364,6 +364,19 @@ def test_other_peoples_accounts_and_lost_permissions_are_refused(sandbox: Sandbo
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, 200)
 
 
+@pytest.mark.parametrize(
+    ("scope", "code", "subcode"),
+    [(None, 80000, 2446079), ("insights_app", 4, None), ("insights_load", 4, 1504022)],
+)
+def test_insights_are_throttled_by_the_account_the_app_or_metas_own_load(
+    sandbox: SandboxProcess, scope: str | None, code: int, subcode: int | None
+) -> None:
+    match = {"operation": "meta.ad_account.insights"}
+    sandbox.fault("throttled", match, args={"scope": scope} if scope else {})
+    error = sandbox.get(f"{sandbox.accounts('ad_account')[0]['id']}/insights").json()["error"]
+    assert (error["code"], error.get("error_subcode")) == (code, subcode)
+
+
 def test_each_call_is_logged_with_its_operation_and_paid_from_the_insights_budget(sandbox: SandboxProcess) -> None:
     account = sandbox.accounts("ad_account")[0]
     sandbox.get(f"{account['id']}/insights")
