@@ -13,14 +13,15 @@ MAX_ENTRIES = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One write. `kind`: create, change or remove. `before`: the object as it was, None where it did not exist."""
+    """One write. `before`: the object as it was, None where it did not exist."""
 
     kind: str
+    """create, change, remove; enlist and delist for lists that the object came into or left by itself."""
     at: datetime
     node_id: str
     before: Node | None
     places: tuple[tuple[str, str, str | None], ...] = ()
-    """Where the object was listed: id of the object above, edge, id of the row behind it (None: it was the last)."""
+    """Where the object is or was listed: id of the object above, edge, id of the row behind it (None: it is last)."""
 
 
 class Journal:

@@ -137,15 +137,18 @@ class World:
         """Put an object at the head of one more list; it is there once at most."""
         written = self.nodes.hold(above).edges.setdefault(edge, [])
         if node.id not in written:
+            place = (above.id, edge, written[0] if written else None)
             written.insert(0, node.id)
             self._places.setdefault(node.id, []).append((above.id, edge))
+            self._journal.append(Entry("enlist", self.clock.now(), node.id, node.copy(), (place,)))
 
     def delist(self, node: Node, above: Node, edge: str) -> None:
         """Out of a list that it was put into; members of families stay in those of their family."""
         written = self.nodes.hold(above).edges.get(edge, [])
         if node.id in written:
-            written.remove(node.id)
             self._places[node.id].remove((above.id, edge))
+            place = _take_out(written, node.id, above.id, edge)
+            self._journal.append(Entry("delist", self.clock.now(), node.id, node.copy(), (place,)))
 
     def link(self, node: Node, edge: str, ids: Sequence[str]) -> None:
         """Let an edge list just these objects."""
@@ -161,10 +164,7 @@ class World:
             above = self.nodes.get(above_id)
             written = above.edges.get(edge, []) if above else []
             if node.id in written:
-                place = written.index(node.id)
-                behind = written[place + 1] if place + 1 < len(written) else None
-                places.append((above_id, edge, behind))
-                written.remove(node.id)
+                places.append(_take_out(written, node.id, above_id, edge))
         self._journal.append(Entry("remove", self.clock.now(), node.id, node.copy(), tuple(places)))
         self.nodes.drop(node.id)
         self._tell("remove", node)
@@ -210,12 +210,15 @@ class World:
         written = list(node.edges.get(edge, ()))
         ids = list(stretch.ids(0, everything=True)) if stretch else []
         for entry in self._journal.since(moment):
-            if entry.kind == "create" and entry.node_id in written:
+            came_here = (node.id, edge) in {place[:2] for place in entry.places}
+            if entry.node_id in written and (entry.kind == "create" or (entry.kind == "enlist" and came_here)):
                 written.remove(entry.node_id)
             if entry.kind == "remove" and isinstance(stretch, Run) and stretch.has(entry.node_id):
                 ids.insert(_place_by_age(ids, stretch, entry.node_id), entry.node_id)
             for above_id, listed_edge, behind in entry.places:
-                if (above_id, listed_edge) == (node.id, edge):
+                if (above_id, listed_edge) != (node.id, edge):
+                    continue
+                if entry.kind != "enlist":
                     written.insert(written.index(behind) if behind in written else len(written), entry.node_id)
         found = (self.find(node_id, moment) for node_id in (*written, *ids))
         return written_listing(each for each in found if each and (everything or not each.hidden))
@@ -310,6 +313,14 @@ class Nodes(Mapping[str, Node]):
                     del self._made[oldest]
             self._made[node_id] = node
         return node
+
+
+def _take_out(written: list[str], node_id: str, above_id: str, edge: str) -> tuple[str, str, str | None]:
+    """Out of a list; gives where it stood there, for the journal."""
+    place = written.index(node_id)
+    behind = written[place + 1] if place + 1 < len(written) else None
+    written.pop(place)
+    return above_id, edge, behind
 
 
 def _place_by_age(ids: list[str], run: Run, node_id: str) -> int:

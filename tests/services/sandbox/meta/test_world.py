@@ -248,14 +248,17 @@ def test_the_first_moment_of_a_removed_posts_list_keeps_its_order(world: World, 
 @example(acts=[("create", 0), ("create", 0), ("remove", 1), ("remove", 0)])
 @given(
     acts=st.lists(
-        st.tuples(st.sampled_from(["create", "rename", "hide", "show", "remove"]), st.integers(0, 200)), max_size=25
+        st.tuples(
+            st.sampled_from(["create", "rename", "hide", "show", "remove", "delist", "enlist"]), st.integers(0, 200)
+        ),
+        max_size=25,
     )
 )
 def test_whatever_is_written_every_moment_can_be_read_again(acts: list[tuple[str, int]]) -> None:
     hand = Hand()
     world = World(5, "small", Clock(hand))
     account = make_cast(world).ad_accounts["second"]
-    moments = [(world.clock.now(), _seen(world, account))]
+    moments, out = [(world.clock.now(), _seen(world, account))], list[Node]()
     for act, number in acts:
         hand.seconds += 1
         every = world.listed(account, "campaigns")
@@ -266,6 +269,13 @@ def test_whatever_is_written_every_moment_can_be_read_again(acts: list[tuple[str
             world.change(chosen, {"name": f"Renamed {number}"})
         elif act == "remove":
             world.remove(chosen)
+        elif act == "delist":
+            world.delist(chosen, account, "campaigns")
+            out.append(chosen)
+        elif act == "enlist":
+            for node in out:
+                if node.id in world.nodes and world.nodes.place_of(node.id) is None:
+                    world.enlist(node, account, "campaigns")
         else:
             world.change(chosen, {}, hidden=act == "hide")
         moments.append((world.clock.now(), _seen(world, account)))
