@@ -216,9 +216,7 @@ class World:
             if entry.kind == "remove" and isinstance(stretch, Run) and stretch.has(entry.node_id):
                 ids.insert(_place_by_age(ids, stretch, entry.node_id), entry.node_id)
             for above_id, listed_edge, behind in entry.places:
-                if (above_id, listed_edge) != (node.id, edge):
-                    continue
-                if entry.kind != "enlist":
+                if (above_id, listed_edge) == (node.id, edge) and entry.kind != "enlist":
                     written.insert(written.index(behind) if behind in written else len(written), entry.node_id)
         found = (self.find(node_id, moment) for node_id in (*written, *ids))
         return written_listing(each for each in found if each and (everything or not each.hidden))
