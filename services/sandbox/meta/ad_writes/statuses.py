@@ -39,7 +39,8 @@ def settle(world: World, node: Node, *, reviewing: bool | None = None) -> None:
     under_review = node.values.get("effective_status") == REVIEWING if reviewing is None else reviewing
     above = world.nodes[node.parent[1]].values["effective_status"] if node.parent else None
     found = effective_status(node.kind, str(node.values["status"]), above, reviewing=under_review)
-    if found != node.values["effective_status"]:
+    # Of the world's start the status follows by itself; who is gone has to be taken out of the lists all the same.
+    if found != node.values["effective_status"] or node.hidden is not (found in GONE):
         # A status from above is no change of the object's own: when it was updated stays (M).
         updated_at, updated_time = node.updated_at, node.values["updated_time"]
         values = {"effective_status": found, "updated_time": updated_time}

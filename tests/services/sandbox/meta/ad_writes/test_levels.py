@@ -285,3 +285,23 @@ def test_an_unknown_field_to_read_back_is_refused_before_anything_is_made(sandbo
     assert len(sandbox.children(account(sandbox), "campaigns")) == account(sandbox)["children"]["campaigns"]
     campaign = make_campaign(sandbox)
     assert written(sandbox, campaign, name="Known", fields="name") == {"id": campaign, "name": "Known", "success": True}
+
+
+def test_what_hung_below_a_campaign_from_the_start_goes_with_it(sandbox: SandboxProcess) -> None:
+    campaign = next(row for row in sandbox.children(account(sandbox), "campaigns") if has_ads(sandbox, row["id"]))["id"]
+    adsets, ads = (ids(read(sandbox, f"{campaign}/{edge}")) for edge in ("adsets", "ads"))
+    written(sandbox, campaign, status="PAUSED")
+    assert {status(sandbox, node) for node in (*adsets, *ads)} <= {"PAUSED", "CAMPAIGN_PAUSED"}
+    written(sandbox, campaign, method="DELETE")
+    assert {status(sandbox, node) for node in (*adsets, *ads)} == {"DELETED"}
+    for edge, gone in (("adsets", adsets), ("ads", ads)):
+        truth = [row["id"] for row in sandbox.children(account(sandbox), edge)]
+        assert len(truth) == account(sandbox)["children"][edge] - len(gone)
+        assert not set(truth) & set(gone)
+        everything = sandbox.children(account(sandbox), edge, all="true")
+        assert {row["status"] for row in everything if row["id"] in gone} <= {"ACTIVE", "PAUSED", "DELETED"}
+    assert ids(read(sandbox, f"{campaign}/adsets")) == []
+
+
+def has_ads(sandbox: SandboxProcess, campaign: str) -> bool:
+    return bool(read(sandbox, f"{campaign}/ads", limit="1")["data"])
