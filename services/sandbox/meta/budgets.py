@@ -13,6 +13,7 @@ from services.sandbox.meta.ad_objects import count_active_ads
 from services.sandbox.meta.catalog import KINDS
 from services.sandbox.meta.operations import Operation
 from services.sandbox.meta.quota import DAY, HOUR, MINUTE, Bucket
+from services.sandbox.meta.statistics import Row, rows
 from services.sandbox.meta.tokens import App, Token
 from services.sandbox.meta.world import Node, World
 
@@ -42,6 +43,7 @@ class Budgets:
         self._world = world
         self._clock = clock
         self._active_ads: dict[str, tuple[datetime, int]] = {}
+        self._days: dict[str, Row] = {}
 
     def of(self, token: Token | None, operation: Operation | None, node_id: str, method: str) -> tuple[Bucket, ...]:
         """The first one is the quota that the documents name for such a call."""
@@ -83,9 +85,10 @@ class Budgets:
         """Calls with the tokens of users and apps fall under the platform's limits (O)."""
         if token.kind not in {"page", "system_user"}:
             return platform_buckets(token, user_scope="page_user")
-        # Engaged users of the last day are in no list of the world: a hundredth of the fans, made up.
-        engaged = max(account.values.get("fan_count", 0) // 100, 1)
-        return (Bucket("pages", f"{token.app.id}/{account.id}", CALLS_PER_ENGAGED_USER * engaged, DAY),)
+        # Who does two things counts twice: the world knows of no people behind its numbers.
+        day = self._yesterday(account)
+        engaged = day.clicks + day.likes + day.comments + day.shares
+        return (Bucket("pages", f"{token.app.id}/{account.id}", CALLS_PER_ENGAGED_USER * max(engaged, 1), DAY),)
 
     def leadgen(self, token: Token, account: Node) -> tuple[Bucket, ...]:
         forms = self._world.listed(account, "leadgen_forms")
@@ -93,10 +96,10 @@ class Budgets:
         return (Bucket("leadgen", f"{token.app.id}/{account.id}", CALLS_PER_LEAD * max(leads, 1), DAY),)
 
     def instagram(self, token: Token, account: Node) -> tuple[Bucket, ...]:
-        return (_by_impressions("instagram", token, account),)
+        return (self._by_impressions("instagram", token, account),)
 
     def threads(self, token: Token, account: Node) -> tuple[Bucket, ...]:
-        return (_by_impressions("threads", token, account),)
+        return (self._by_impressions("threads", token, account),)
 
     def whatsapp(self, token: Token, account: Node) -> tuple[Bucket, ...]:
         has_number = len(self._world.shown(account, "phone_numbers")) > 0
@@ -114,6 +117,22 @@ class Budgets:
     def catalog_batch(self, token: Token, account: Node) -> tuple[Bucket, ...]:
         limit = _doubling(CATALOG_BATCHES, CATALOG_BATCHES_PER_DOUBLING, account)
         return (Bucket("catalog_batch", f"{token.app.id}/{account.id}", limit, MINUTE),)
+
+    def _by_impressions(self, scope: str, token: Token, account: Node) -> Bucket:
+        """Per app and profile (O)."""
+        impressions = max(self._yesterday(account).impressions, LEAST_IMPRESSIONS)
+        return Bucket(scope, f"{token.app.id}/{account.id}", CALLS_PER_IMPRESSION * impressions, DAY)
+
+    def _yesterday(self, account: Node) -> Row:
+        """The last day with numbers stands for "the last 24 hours" of the formulas."""
+        series = self._world.series.get(account.id)
+        if series is None:
+            return Row()
+        day = series.yesterday()
+        known = self._days.get(account.id)
+        if known is None or known.date != day:
+            known = self._days[account.id] = rows(self._world, account, day, day)[0]
+        return known
 
 
 _Make = Callable[[Budgets, Token, Node], tuple[Bucket, ...]]
@@ -148,12 +167,6 @@ def platform_buckets(token: Token, *, user_scope: str = "user") -> tuple[Bucket,
 def _ad_subject(token: Token, account: Node) -> str:
     """Without `act_`: so it stands in the header (O)."""
     return f"{token.app.id}/{account.id.removeprefix('act_')}"
-
-
-def _by_impressions(scope: str, token: Token, account: Node) -> Bucket:
-    """Per app and profile. Impressions of the last day: a tenth of the followers, made up."""
-    impressions = max(account.values.get("followers_count", 0) // 10, LEAST_IMPRESSIONS)
-    return Bucket(scope, f"{token.app.id}/{account.id}", CALLS_PER_IMPRESSION * impressions, DAY)
 
 
 def _doubling(base: int, step: int, account: Node) -> int:

@@ -7,7 +7,12 @@ import httpx
 import pytest
 
 from services.sandbox.clock import Clock
+from services.sandbox.meta.assets import make_cast
+from services.sandbox.meta.budgets import Budgets
+from services.sandbox.meta.first_tokens import make_tokens
 from services.sandbox.meta.quota import ERRORS_PER_CALL, HOUR, Bucket, Quotas, refusal
+from services.sandbox.meta.statistics import rows
+from services.sandbox.meta.world import Node, World
 from tests.support.sandbox import SandboxProcess
 
 
@@ -75,6 +80,32 @@ def test_a_thousand_errors_cost_the_budget_of_insights_one_call() -> None:
     assert [made.charge((bucket,), 1) for _ in range(3)] == [None, None, bucket]
     clock.advance(HOUR + 1)
     assert [made.charge((bucket,), 1) for _ in range(3)] == [None, None, None]
+
+
+def test_budgets_of_pages_and_profiles_grow_with_what_the_world_counted_yesterday() -> None:
+    clock = Clock(_Stopped())
+    world = World(7, "small", clock)
+    cast = make_cast(world)
+    tokens = make_tokens(world, cast, clock)
+    budgets = Budgets(world, clock)
+    by_id = {token.id: token for token in tokens.all()}
+
+    def limit(token: str, node: Node) -> int:
+        return budgets.of(by_id[token], None, node.id, "GET")[0].limit
+
+    for part in ("busy", "empty"):
+        page, profile, thread = cast.pages[part], cast.instagram[part], cast.threads[part]
+        day = world.series[page.id].yesterday()
+        told, seen, read = (rows(world, node, day, day)[0] for node in (page, profile, thread))
+        engaged = told.clicks + told.likes + told.comments + told.shares
+        assert limit(f"page_{part}", page) == 4_800 * max(engaged, 1)
+        assert limit(f"instagram_{part}", profile) == 4_800 * max(seen.impressions, 10)
+        assert limit(f"threads_{part}", thread) == 4_800 * max(read.impressions, 10)
+    assert limit("threads_busy", cast.threads["busy"]) > limit("threads_empty", cast.threads["empty"])
+    clock.advance(86_400)
+    tomorrow = world.series[cast.threads["busy"].id].yesterday()
+    (read,) = rows(world, cast.threads["busy"], tomorrow, tomorrow)
+    assert limit("threads_busy", cast.threads["busy"]) == 4_800 * max(read.impressions, 10)
 
 
 @pytest.mark.e2e
