@@ -6,13 +6,24 @@ graph-api/guides/upload, video-api/guides (publishing, reels-publishing), instag
 instagram-platform/instagram-graph-api/reference (ig-container, error-codes, ig-user/content_publishing_limit), threads.
 """
 
-from services.sandbox.meta.publishing import comments, instagram, photos, posts, reels, threads, uploads, videos
+from services.sandbox.meta.publishing import (
+    comments,
+    instagram,
+    photos,
+    posts,
+    reels,
+    stories,
+    threads,
+    uploads,
+    videos,
+)
 
 OPERATIONS = (
     *posts.OPERATIONS,
     *photos.OPERATIONS,
     *videos.OPERATIONS,
     *reels.OPERATIONS,
+    *stories.OPERATIONS,
     *uploads.OPERATIONS,
     *comments.OPERATIONS,
     *instagram.OPERATIONS,

@@ -6,7 +6,8 @@ publication of one container answers is not documented: here the same refusal as
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.sandbox.meta import inputs
@@ -19,7 +20,7 @@ from services.sandbox.meta.publishing.media import is_reachable, other_format
 from services.sandbox.meta.publishing.reels import upload_address
 from services.sandbox.meta.read_back import answer, reading_back
 from services.sandbox.meta.versions import CURRENT
-from services.sandbox.meta.world import Moment, Node, Ref
+from services.sandbox.meta.world import Moment, Node, Ref, World
 
 INSTAGRAM = "graph.instagram.com"
 HOSTS = (GRAPH, INSTAGRAM)
@@ -29,6 +30,7 @@ QUOTA = {"quota_total": 50, "quota_duration": 86_400}  # O
 MAX_CAPTION_CHARS, MAX_HASHTAGS, MAX_MENTIONS = 2200, 30, 20  # O
 MAX_VIDEO_MS = 90_000  # O: reels of 3 to 90 seconds
 MEDIA_TYPES = ("CAROUSEL", "IMAGE", "REELS", "STORIES", "VIDEO")  # O
+STORY_LIFE = timedelta(hours=24)  # O
 _PUBLISHED_AT = "published_moments"
 
 
@@ -186,11 +188,24 @@ def _make_media(context: Context, owner: Node, draft: Mapping[str, Any], above: 
         count_media(world, node)
     edge = "children" if above else "stories" if is_story else "media"
     media = world.create(node, listed_in=(above or owner,), edge=edge)
+    if is_story:
+        world.agenda.at(now + STORY_LIFE, _end_of_story(world, media_id))
     for child_id in children:
         child = world.nodes[child_id]
         _make_media(context, owner, child.values["draft"], media)
         containers.set_state(world, child, containers.PUBLISHED)
     return media
+
+
+def _end_of_story(world: World, media_id: str) -> Callable[[datetime], None]:
+    """Out of the list of stories; the medium itself stays readable (O)."""
+
+    def act(_: datetime) -> None:
+        media = world.nodes.get(media_id)
+        if media is not None:
+            world.delist(media, world.nodes[media.account], "stories")
+
+    return act
 
 
 def _limit(context: Context) -> object:

@@ -11,6 +11,7 @@ from services.sandbox.meta.publishing import refusals
 from services.sandbox.meta.publishing.media import is_reachable
 from services.sandbox.meta.publishing.posts import SCOPES, make_post, page_token_only, read_message
 from services.sandbox.meta.publishing.schedule import NOW, read_plan
+from services.sandbox.meta.publishing.stories import list_story
 from services.sandbox.meta.read_back import answer, reading_back
 from services.sandbox.meta.world import Moment, Node, Ref
 
@@ -82,7 +83,8 @@ def _story(context: Context) -> object:
     if photo.values.get("is_posted"):
         raise refusals.photo_posted_already()
     post = make_post(context, page, "", NOW, status_type="added_photos", listed=False)
-    world.change(photo, {"page_story_id": post.id, "is_posted": True})
+    photo = world.change(photo, {"page_story_id": post.id, "is_posted": True})
+    list_story(world, page, post, photo)
     return {"success": True, "post_id": post.id}
 
 

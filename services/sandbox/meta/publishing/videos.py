@@ -14,6 +14,7 @@ from services.sandbox.meta.publishing import refusals
 from services.sandbox.meta.publishing.media import is_reachable
 from services.sandbox.meta.publishing.posts import SCOPES, make_post, page_token_only, publish
 from services.sandbox.meta.publishing.schedule import Plan, read_plan
+from services.sandbox.meta.publishing.stories import list_story
 from services.sandbox.meta.read_back import answer, reading_back
 from services.sandbox.meta.world import Moment, Node, Ref, World
 
@@ -130,6 +131,7 @@ def _publish(context: Context, video: Node, at: datetime) -> None:
         post_id = post.id
     elif str(post_id) in world.nodes:
         publish(world, world.nodes[str(post_id)], at, listed=False)
+        list_story(world, page, world.nodes[str(post_id)], video)
     shown = status_of(
         "ready", processing="complete", publishing="complete", publish_status="published", publish_time=at.isoformat()
     )

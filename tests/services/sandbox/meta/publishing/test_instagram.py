@@ -96,6 +96,9 @@ def test_a_story_is_in_no_list_of_posts(sandbox: SandboxProcess) -> None:
     media = publish(sandbox, container)
     assert media not in ids(read(sandbox, f"{account(sandbox)['id']}/media", TOKEN))
     assert read(sandbox, media, TOKEN, fields="media_product_type")["media_product_type"] == "STORY"
+    assert ids(read(sandbox, f"{account(sandbox)['id']}/stories", TOKEN)) == [media]
+    advance(sandbox, 86_401)
+    assert ids(read(sandbox, f"{account(sandbox)['id']}/stories", TOKEN)) == []
 
 
 @pytest.mark.parametrize(

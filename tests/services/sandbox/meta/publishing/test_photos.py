@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.meta_writes import ids, read, refusal, written
+from tests.support.meta_writes import advance, ids, read, refusal, written
 from tests.support.sandbox import SandboxProcess
 
 PAGE = "page_busy"
@@ -56,6 +56,13 @@ def test_a_story_takes_an_unpublished_photo_and_stands_in_no_feed(sandbox: Sandb
     assert made["success"] is True
     assert made["post_id"] not in ids(read(sandbox, photos(sandbox).replace("/photos", "/feed"), PAGE))
     assert refusal(sandbox, stories, PAGE, photo_id=photo)["error_subcode"] == 1366051
+    edge = photos(sandbox).replace("/photos", "/stories")
+    (row,) = read(sandbox, edge, PAGE)["data"]
+    assert (row["post_id"], row["media_type"], row["media_id"]) == (made["post_id"], "photo", photo)
+    assert row["status"] == "PUBLISHED"
+    advance(sandbox, 86_401)
+    assert read(sandbox, edge, PAGE, status="PUBLISHED")["data"] == []
+    assert read(sandbox, edge, PAGE, status="ARCHIVED")["data"][0]["post_id"] == made["post_id"]
 
 
 def test_a_photos_own_post_goes_with_it(sandbox: SandboxProcess) -> None:

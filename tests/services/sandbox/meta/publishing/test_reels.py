@@ -105,6 +105,8 @@ def test_a_story_tells_its_post_at_once(sandbox: SandboxProcess) -> None:
     assert made["success"] is True
     advance(sandbox, 3)
     assert read(sandbox, made["post_id"], PAGE, fields="is_published")["is_published"] is True
+    (row,) = read(sandbox, edge(sandbox, "stories"), PAGE)["data"]
+    assert (row["media_type"], row["media_id"]) == ("video", begun["video_id"])
 
 
 def test_handles_of_the_upload_sessions_make_videos(sandbox: SandboxProcess) -> None:
