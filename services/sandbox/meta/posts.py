@@ -23,6 +23,8 @@ _THINGS = ("Harbour", "Orchard", "Kiln", "Lantern", "Meadow", "Foundry", "Atlas"
 _MEDIA = (("IMAGE", "FEED"), ("IMAGE", "FEED"), ("CAROUSEL_ALBUM", "FEED"), ("VIDEO", "REELS"))
 _THREADS = ("TEXT_POST", "TEXT_POST", "TEXT_POST", "IMAGE", "VIDEO", "CAROUSEL_ALBUM")
 _LINKS_PERCENT = 30
+_PHOTO_EVERY, _PHOTO_AT = 5, 2
+"""Which posts of a page show a photo."""
 _LARGEST_CAROUSEL = 10  # O for Instagram; Threads takes up to 20 (O)
 
 
@@ -44,7 +46,9 @@ def fill_page(world: World, page: Node, posts: int) -> Family:
             "is_hidden": False,
             "status_type": "mobile_status_update",
         }
-        if dice.chance(_LINKS_PERCENT):
+        if index % _PHOTO_EVERY == _PHOTO_AT:
+            _show_photo(node, photos.node_id(index // _PHOTO_EVERY))
+        elif dice.chance(_LINKS_PERCENT):
             link = f"{page.values['website']}news/{number}"
             shared = {
                 "media_type": "link",
@@ -57,11 +61,48 @@ def fill_page(world: World, page: Node, posts: int) -> Family:
         count_post(world, node)
         return node
 
+    def make_photo(index: int) -> Node:
+        # As the post was at the start: the photo stays when the post goes.
+        return _photo(make(index * _PHOTO_EVERY + _PHOTO_AT), photos.node_id(index))
+
     family = _family(world, "post", page, posts, "post", f"{page.id}_", make)
+    many = len(range(_PHOTO_AT, posts, _PHOTO_EVERY))
+    photos = _family(world, "photo", page, many, "asset", "", make_photo)
+    page.runs["photos"] = whole(photos)
     for edge in ("feed", "posts", "published_posts"):
         page.runs[edge] = whole(family)
     _count_days(world, family, page)
     return family
+
+
+def _show_photo(post: Node, photo_id: str) -> None:
+    link = f"https://www.facebook.com/photo/?fbid={photo_id}"
+    target = {"id": photo_id, "url": link}
+    post.values |= {
+        "status_type": "added_photos",
+        "full_picture": f"https://scontent.xx.fbcdn.net/v/{photo_id}_o.jpg",
+        "attached": [{"media_type": "photo", "type": "photo", "target": target, "url": link}],
+    }
+
+
+def _photo(post: Node, photo_id: str) -> Node:
+    """The photo of a post, which it was published with."""
+    source = f"https://scontent.xx.fbcdn.net/v/{photo_id}_o.jpg"
+    values = {
+        "id": photo_id,
+        "name": post.values["message"],
+        "created_time": post.values["created_time"],
+        "updated_time": post.values["created_time"],
+        "link": f"https://www.facebook.com/photo/?fbid={photo_id}",
+        "picture": f"https://scontent.xx.fbcdn.net/v/{photo_id}_s.jpg",
+        "images": [{"width": 1080, "height": 1080, "source": source}],
+        "width": 1080,
+        "height": 1080,
+        "from": post.values["from"],
+        "page_story_id": post.id,
+        "is_posted": True,
+    }
+    return Node(photo_id, "photo", post.account, values, post.created_at, post.created_at, ("page", post.account))
 
 
 def fill_instagram(world: World, account: Node, media: int) -> Family:

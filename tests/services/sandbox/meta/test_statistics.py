@@ -154,7 +154,7 @@ def test_a_profile_is_the_sum_of_its_posts_and_a_posts_counters_of_its_days(
     profile = getattr(cast, group)["busy"]
     since = yesterday - timedelta(days=39)
     assert by_date(rows(world, profile, since, yesterday, "posts")) == by_date(rows(world, profile, since, yesterday))
-    for edge in profile.runs:
+    for edge in profile.runs.keys() - {"photos"}:
         for post in world.shown(profile, edge)[::9]:
             total = added(lifetime(world, post))
             assert post.totals is not None

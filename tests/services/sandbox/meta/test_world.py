@@ -116,6 +116,24 @@ def test_comments_and_leads_are_as_many_as_their_counters_say(world: World, cast
         assert form.values["leads_count"] == len(world.shown(form, "leads"))
 
 
+def test_every_photo_of_a_page_is_that_of_one_post_and_the_other_way_round(world: World, cast: Cast) -> None:
+    for page in cast.pages.values():
+        photos = world.shown(page, "photos")
+        shown = [
+            (post.id, target["id"])
+            for post in world.shown(page, "posts")
+            for target in (each.get("target") for each in post.values.get("attached", ()))
+            if target
+        ]
+        assert [(photo.values["page_story_id"], photo.id) for photo in photos] == shown
+        assert all(world.nodes[photo.id].account == page.id for photo in photos)
+    photos = world.shown(cast.pages["busy"], "photos")
+    assert len(photos) == 28
+    world.remove(world.nodes[photos[3].values["page_story_id"]])
+    world.nodes._made.clear()
+    assert len(list(photos)) == 28
+
+
 @pytest.mark.parametrize(("group", "edge"), [("instagram", "media"), ("threads", "threads")])
 def test_a_carousel_has_children_without_numbers_of_their_own(world: World, cast: Cast, group: str, edge: str) -> None:
     profile = getattr(cast, group)["busy"]
@@ -308,7 +326,12 @@ def test_switching_a_campaign_off_shows_below_it_at_once(world: World, cast: Cas
 
 def test_no_object_has_a_field_whose_name_meta_does_not_know(world: World, cast: Cast) -> None:
     # `tasks` is a field of pages on the edges that list them for somebody (O); the others are the sandbox's own notes.
-    own = {"page": {"tasks"}, "threads": {"followers_count", "threads_user_id"}, "post": {"attached", "linked"}}
+    own = {
+        "page": {"tasks"},
+        "threads": {"followers_count", "threads_user_id"},
+        "post": {"attached", "linked"},
+        "photo": {"is_posted"},
+    }
     strange = {
         (node.kind, name)
         for node in world.nodes.values()
