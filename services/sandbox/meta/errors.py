@@ -184,6 +184,14 @@ def unknown_field(name: str, type_name: str) -> GraphError:
     return GraphError(400, 100, f"(#100) Tried accessing nonexisting field ({name}) on node type ({type_name})")
 
 
+def unknown_username(name: str) -> GraphError:
+    """110/2207013 (M)."""
+    text = f"The user with username: {name} cannot be found."
+    return GraphError(
+        400, 110, "Invalid user id", subcode=2207013, transient=False, title="Cannot find User", text=text
+    )
+
+
 def syntax_error(found: str | None, position: int, text: str) -> GraphError:
     """Code, type and wording T: issues 123 of node-facebook/facebook-node-sdk, 30 of facebook-events-by-location-core.
 

@@ -17,6 +17,7 @@ from services.sandbox.meta.errors import (
     too_much_data,
     unknown_field,
     unknown_path,
+    unknown_username,
 )
 from services.sandbox.meta.fields import Field, parse_fields, write_fields
 from services.sandbox.meta.filters import by_time, check_days, parent_ids, read_choice
@@ -31,6 +32,11 @@ MAX_ROWS = 20_000
 """Of all lists that one call expands. Meta refuses what is too heavy (T), how it weighs is not documented (M)."""
 NOT_KEPT = frozenset({"access_token", "appsecret_proof", "appsecret_time", "fields", "ids", "debug", "metadata"})
 """Parameters of a list that the links to its other pages do not repeat, or write anew."""
+DISCOVERED = (
+    "biography", "followers_count", "follows_count", "id", "ig_id", "media", "media_count", "name",
+    "profile_picture_url", "username", "website",
+)  # fmt: skip
+"""What `business_discovery` tells (O)."""
 NEWEST_FIRST = frozenset({"post", "media", "threads_post", "comment", "ig_comment", "lead"})
 """What lists show in the order of creation: a list that is read from a moment on ends there."""
 
@@ -181,6 +187,8 @@ class Reader:
             return self._expanded(node, asked)
         if asked.name not in known and asked.name not in node.values:
             raise unknown_field(asked.name, kind.type_name)
+        if (kind.name, asked.name) == ("instagram", "business_discovery"):
+            return self._discovered(asked)
         computed = COMPUTED.get((kind.name, asked.name))
         value = computed(self.tokens, self.token, node) if computed else node.values.get(asked.name)
         if asked.children is None:
@@ -190,6 +198,25 @@ class Reader:
         if not isinstance(value, dict | list | None):
             raise bad_parameter(f"Subfields are not supported by {asked.name}")  # M
         return _only(self._shown(value), asked.children)
+
+    def _discovered(self, asked: Field) -> dict[str, Any] | None:
+        """Another professional account by its name: what everybody may know (O, ig-user/business_discovery)."""
+        username = asked.modifiers.get("username")
+        if username is None:
+            raise bad_parameter("The parameter username is required.")  # M
+        nodes = (self.world.nodes[node_id] for node_id in self.world.accounts)
+        found = next((n for n in nodes if n.kind == "instagram" and n.values["username"] == username), None)
+        if found is None:
+            raise unknown_username(username)
+        for each in asked.children or ():
+            if each.name not in DISCOVERED:
+                raise unknown_field(each.name, "ShadowIGUser")
+        shown = self._select(found, asked.children, ("id",))
+        for value in shown.values():
+            if isinstance(value, dict) and "paging" in value:
+                # Nobody may ask for the edge itself: its next page is `media.after(cursor)` (O).
+                value["paging"] = {"cursors": value["paging"]["cursors"]}
+        return shown
 
     def _referred(self, ref: Ref, asked: Field) -> dict[str, Any] | None:
         """An object inside another. Of one that the token does not see, no more is told than without braces (M)."""

@@ -212,3 +212,23 @@ def test_the_documents_own_discovery_call_is_answered(sandbox: SandboxProcess) -
         assert ids(answer.json()["adaccounts"]["data"]) == sees(sandbox, token, "ad_account")
     narrow = sandbox.get("v26.0/me", token="user_narrow", fields=fields).json()["error"]
     assert narrow["code"] in {10, 200}
+
+
+def test_another_instagram_account_is_found_by_its_name(sandbox: SandboxProcess) -> None:
+    mine = sandbox.token_row("instagram_busy")["owner"]["id"]
+    other = next(row for row in sandbox.accounts("instagram") if row["children"]["posts"] and row["id"] != mine)
+    inside = "followers_count,media_count,media.limit(2){id,caption,like_count}"
+    fields = f"business_discovery.username({other['username']}){{{inside}}}"
+    found = sandbox.get(mine, fields=fields).json()["business_discovery"]
+    truth = sandbox.children(other, "posts")
+    assert (found["id"], found["media_count"]) == (other["id"], len(truth))
+    assert [row["caption"] for row in found["media"]["data"]] == [row["name"] for row in truth[:2]]
+    assert found["media"]["paging"].keys() == {"cursors"}
+    after = found["media"]["paging"]["cursors"]["after"]
+    further = fields.replace("limit(2)", f"limit(2).after({after})")
+    more = sandbox.get(mine, fields=further).json()["business_discovery"]["media"]["data"]
+    assert [row["id"] for row in more] == [row["id"] for row in truth[2:4]]
+    missing = sandbox.get(mine, fields="business_discovery.username(nobody){id}").json()["error"]
+    assert (missing["code"], missing["error_subcode"]) == (110, 2207013)
+    for text in ("business_discovery{id}", f"business_discovery.username({other['username']}){{owner_business}}"):
+        assert sandbox.get(mine, fields=text).json()["error"]["code"] == 100
