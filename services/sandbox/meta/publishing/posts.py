@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from services.sandbox.meta import inputs
+from services.sandbox.meta.errors import bad_parameter
 from services.sandbox.meta.moments import read_moment
 from services.sandbox.meta.operations import Context, Operation
 from services.sandbox.meta.posts import count_post
@@ -126,7 +127,7 @@ def _attached_photos(context: Context, page: Node) -> list[Node]:
     """Unpublished photos by their ids. Raises: GraphError 100, 100/1366051."""
     given = inputs.items(context.params, "attached_media") or []
     if len(given) > MAX_PHOTOS:
-        raise refusals.unknown_photo(f"number {MAX_PHOTOS + 1}")
+        raise bad_parameter(f"Param attached_media may hold {MAX_PHOTOS} photos")
     photos: list[Node] = []
     for medium in given:
         found = inputs.structure({"medium": medium}, "medium") if isinstance(medium, str) else medium

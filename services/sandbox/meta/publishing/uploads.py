@@ -23,9 +23,13 @@ def _to_video(context: Context) -> object:
     video = context.named
     if is_finished(video):
         raise refusals.unknown_video(video.id)
-    if not _receive(context, video):
-        return _DONE
-    context.world.change(video, {"status": status_of("upload_complete")})
+    complete = _receive(context, video)
+    received = context.world.nodes[video.id].values["received"]
+    status = status_of("upload_complete", transferred=received)
+    if not complete:
+        # Where to go on after a break (O).
+        status = status_of("uploading", uploading="in_progress", transferred=received)
+    context.world.change(video, {"status": status})
     return _DONE
 
 

@@ -55,12 +55,14 @@ def status_of(
     uploading: str = "complete",
     processing: str = "not_started",
     publishing: str = "not_started",
+    transferred: int | None = None,
     **published: Any,
 ) -> dict[str, Any]:
-    """The `status` of a video (words O, video-api/guides/reels-publishing)."""
+    """The `status` of a video (words and their spelling O, video-api/guides/reels-publishing)."""
+    so_far = {} if transferred is None else {"bytes_transfered": transferred}
     return {
         "video_status": video_status,
-        "uploading_phase": {"status": uploading},
+        "uploading_phase": {"status": uploading, **so_far},
         "processing_phase": {"status": processing},
         "publishing_phase": {"status": publishing, **published},
     }
@@ -91,7 +93,7 @@ def _when_ready(context: Context, video_id: str, plan: Plan) -> Callable[[dateti
         if plan.is_public:
             _publish(context, video, moment)
             return
-        kept = {"publish_status": "draft"}
+        kept: dict[str, Any] = {"publish_status": "draft"}
         if plan.at is not None:
             kept = {"publish_status": "scheduled", "publish_time": plan.at.isoformat()}
             world.change(video, {"scheduled_publish_time": int(plan.at.timestamp())})
@@ -234,8 +236,10 @@ def _edit(context: Context) -> object:
     name = inputs.text(context.params, "name")
     if name:
         values["title"] = name
-    if values:
-        context.world.change(context.named, values)
+    video = context.world.change(context.named, values) if values else context.named
+    is_ready = video.values["status"]["video_status"] == "ready"
+    if inputs.flag(context.params, "published") and is_ready and not video.values["published"]:
+        _publish(context, video, context.around.clock.now())
     return {"success": True}
 
 

@@ -176,6 +176,7 @@ def test_a_deleted_campaign_leaves_the_lists_with_all_below_it_and_stays_readabl
         assert gone not in ids(read(sandbox, path, limit="500"))
         deleted = read(sandbox, path, limit="500", effective_status='["DELETED"]')
         assert gone in ids(deleted)
+    assert written(sandbox, campaign, method="DELETE") == {"success": True}
     error = refusal(sandbox, campaign, name="Too late")
     assert (error["code"], error["error_subcode"]) == (100, 1487056)
 

@@ -50,6 +50,8 @@ def test_an_upload_goes_on_where_it_stopped(sandbox: SandboxProcess) -> None:
     begun = begin(sandbox)
     url = begun["upload_url"]
     assert upload(sandbox, url, b"12345", offset="0", file_size="10").status_code == 200
+    phase = read(sandbox, begun["video_id"], PAGE, fields="status")["status"]["uploading_phase"]
+    assert phase == {"status": "in_progress", "bytes_transfered": 5}
     wrong = upload(sandbox, url, b"67890", offset="0", file_size="10")
     assert wrong.json()["error"]["code"] == 6000
     assert upload(sandbox, url, b"67890", offset="5", file_size="10").json()["success"] is True

@@ -71,3 +71,15 @@ def test_a_deleted_video_takes_its_post_along(sandbox: SandboxProcess) -> None:
     assert written(sandbox, made, PAGE, title="New") == {"success": True}
     assert written(sandbox, made, PAGE, method="DELETE") == {"success": True}
     assert refusal(sandbox, post, PAGE, method="DELETE")["error_subcode"] == 33
+
+
+def test_a_kept_video_is_published_by_hand(sandbox: SandboxProcess) -> None:
+    made = written(sandbox, videos(sandbox), PAGE, file_url="https://example.com/a.mp4", published="false")["id"]
+    written(sandbox, made, PAGE, published="true")
+    assert read(sandbox, made, PAGE, fields="published")["published"] is False
+    advance(sandbox, 3)
+    assert read(sandbox, made, PAGE, fields="status")["status"]["publishing_phase"]["publish_status"] == "draft"
+    written(sandbox, made, PAGE, published="true")
+    found = read(sandbox, made, PAGE, fields="published,post_id")
+    assert found["published"] is True
+    assert found["post_id"] in ids(read(sandbox, videos(sandbox).replace("/videos", "/feed"), PAGE, limit="1"))
