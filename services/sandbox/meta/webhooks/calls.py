@@ -195,7 +195,7 @@ def _names(params: Mapping[str, str], name: str, known: frozenset[str]) -> tuple
 
 
 _METADATA, _ADS, _WHATSAPP = ("pages_manage_metadata",), ("ads_management",), ("whatsapp_business_management",)
-_PROFILE = ("instagram_business_basic",)
+_PROFILE = ("instagram_basic", "instagram_business_basic")
 _HOSTS = (GRAPH, GRAPH_INSTAGRAM, GRAPH_THREADS)
 """Instagram Login and Threads are subscribed in the dashboard (O); here their apps' own tokens do it on their hosts."""
 OPERATIONS = (
@@ -204,13 +204,14 @@ OPERATIONS = (
     Operation("meta.app.subscriptions.delete", "DELETE", "{application}/subscriptions", _unsubscribe, hosts=_HOSTS),
     *(
         Operation(
-            f"meta.{kind}.subscribed_apps{name}", method, f"{{{kind}}}/subscribed_apps", run, (host,), scopes=scopes
+            f"meta.{kind}.subscribed_apps{name}", method, f"{{{kind}}}/subscribed_apps", run, hosts, scopes=scopes
         )
-        for kind, host, scopes, install in (
-            ("page", GRAPH, _METADATA, _install_on_page),
-            ("ad_account", GRAPH, _ADS, _install_on_ads),
-            ("whatsapp", GRAPH, _WHATSAPP, _install_on_whatsapp),
-            ("instagram", GRAPH_INSTAGRAM, _PROFILE, _install_on_profile),
+        for kind, hosts, scopes, install in (
+            ("page", (GRAPH,), _METADATA, _install_on_page),
+            ("ad_account", (GRAPH,), _ADS, _install_on_ads),
+            ("whatsapp", (GRAPH,), _WHATSAPP, _install_on_whatsapp),
+            # With Instagram Login O, with Facebook Login S.
+            ("instagram", (GRAPH, GRAPH_INSTAGRAM), _PROFILE, _install_on_profile),
         )
         for name, method, run in (
             ("", "GET", _installed), (".create", "POST", install), (".delete", "DELETE", _uninstall),

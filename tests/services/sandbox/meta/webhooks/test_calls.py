@@ -120,14 +120,15 @@ def test_ad_accounts_and_whatsapp_accounts_are_installed_each_in_its_own_way(
     assert (row["whatsapp_business_api_data"]["id"], row["override_callback_uri"]) == (app, sink.url)
 
 
-def test_a_profile_is_installed_by_whoever_logged_in_with_instagram(sandbox: SandboxProcess) -> None:
-    host = "graph.instagram.com"
-    answer = install(sandbox, "me", "instagram_busy", host, subscribed_fields="comments,messages")
+@pytest.mark.parametrize(("host", "token"), [("graph.instagram.com", "instagram_busy"), (GRAPH, "user_main")])
+def test_a_profile_is_installed_with_either_login(sandbox: SandboxProcess, host: str, token: str) -> None:
+    profile = sandbox.token_row("instagram_busy")["owner"]["id"]
+    answer = install(sandbox, profile, token, host, subscribed_fields="comments,messages")
     assert answer.json() == {"success": True}
-    params = {"access_token": sandbox.token("instagram_busy")}
-    (row,) = sandbox.client.get(f"/{host}/me/subscribed_apps", params=params).json()["data"]
-    assert row["subscribed_fields"] == ["comments", "messages"]
-    assert install(sandbox, "me", "instagram_busy", host, subscribed_fields="feed").json()["error"]["code"] == 100
+    params = {"access_token": sandbox.token(token)}
+    (row,) = sandbox.client.get(f"/{host}/{profile}/subscribed_apps", params=params).json()["data"]
+    assert (row["id"], row["subscribed_fields"]) == (app_of(sandbox, token), ["comments", "messages"])
+    assert install(sandbox, profile, token, host, subscribed_fields="feed").json()["error"]["code"] == 100
 
 
 def test_who_takes_a_permission_back_is_told_to_that_app_alone(sandbox: SandboxProcess, sink: WebhookSink) -> None:
