@@ -38,8 +38,8 @@ class Item:
     relative_url: str = ""
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-    attached: tuple[str, ...] = ()
-    """Names of parts of the batch's multipart body."""
+    attached: Mapping[str, str] = field(default_factory=dict)
+    """Parts of the batch's multipart body -> the names under which the item sends them."""
     name: str | None = None
     omit: bool | None = None
     needs: set[str] = field(default_factory=set)
@@ -189,7 +189,7 @@ def _files(item: Item, outer: Outer) -> Files:
     for name in item.attached:
         if name not in outer.files:
             raise bad_parameter(f"File {name} has not been attached")
-    return {name: outer.files[name] for name in item.attached}
+    return {sent_as: outer.files[name] for name, sent_as in item.attached.items()}
 
 
 def _dependency_problem(item: Item, by_name: Mapping[str, Item], *, stuck: bool) -> GraphError | None:
@@ -239,7 +239,7 @@ def _read_item(index: int, given: object) -> Item:
     """Texts and statuses of these refusals are M."""
     if not isinstance(given, dict):
         return Item(index, problem=bad_parameter("Each request of a batch must be an object"))
-    method, url, body = given.get("method", "GET"), given.get("relative_url"), given.get("body", "")
+    method, url, body = given.get("method", "GET"), given.get("relative_url"), given.get("body") or ""
     if not isinstance(method, str) or method.upper() not in METHODS:
         return Item(index, problem=bad_parameter("method must be one of GET, POST, PUT, DELETE"))
     item = Item(index, method=method.upper())
@@ -251,9 +251,7 @@ def _read_item(index: int, given: object) -> Item:
         item.problem = bad_parameter("body must be a form-encoded string")
         return item
     item.body = body
-    attached = given.get("attached_files")
-    if isinstance(attached, str):
-        item.attached = tuple(part.strip() for part in attached.split(",") if part.strip())
+    item.attached = _read_attached(given.get("attached_files"))
     item.headers = _read_headers(given.get("headers"))
     name, depends, omit = given.get("name"), given.get("depends_on"), given.get("omit_response_on_success")
     item.name = name if isinstance(name, str) and name else None
@@ -262,6 +260,14 @@ def _read_item(index: int, given: object) -> Item:
     if isinstance(depends, str) and depends:
         item.needs.add(depends)
     return item
+
+
+def _read_attached(given: object) -> dict[str, str]:
+    """Names with commas between them (O), or an object of part and parameter, as Meta's Java SDK sends it (S)."""
+    if isinstance(given, dict):
+        return {name: value for name, value in given.items() if isinstance(value, str)}
+    names = given.split(",") if isinstance(given, str) else ()
+    return {name.strip(): name.strip() for name in names if name.strip()}
 
 
 def _read_headers(given: object) -> dict[str, str]:

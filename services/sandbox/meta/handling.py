@@ -35,7 +35,10 @@ _SECRET_KEYS = {
     "access_token", "appsecret_proof", "input_token", "client_secret", "fb_exchange_token", "code", "batch",
     "revoke_token", "verify_token",
 }  # fmt: skip
-_CHALLENGES = {190: "invalid_token", 104: "invalid_request", 2500: "invalid_request"}
+_CHALLENGES = {
+    190: "invalid_token", 104: "invalid_request", 2500: "invalid_request", 10: "insufficient_scope",
+    200: "insufficient_scope",
+}  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SECRET_TEXT = re.compile(r"(?:EAA|IGAA|THAA)[A-Za-z0-9]{20,}|\d{10,}(?:\||%7[Cc])[0-9a-f]{32}")
 
@@ -126,7 +129,7 @@ class Handler:
         answer = self.render(error.status, content, call)
         answer.headers += error.headers
         if error.type == OAUTH and error.code in _CHALLENGES:
-            # Form T (issue 30 of facebook-events-by-location-core), the word for code 190 M.
+            # Form T (issue 30 of facebook-events-by-location-core); on refused permissions O (batch-requests); words M.
             words = error.message.replace('"', '\\"').encode("ascii", "replace").decode()
             challenge = f'OAuth "Facebook Platform" "{_CHALLENGES[error.code]}" "{words}"'
             answer.headers.append(("WWW-Authenticate", _CONTROL.sub("?", challenge)))

@@ -203,6 +203,28 @@ def test_only_a_file_that_came_with_the_batch_can_be_attached(sandbox: SandboxPr
     assert body(missing)["error"]["message"] == "(#100) File other has not been attached"
 
 
+def test_a_file_may_be_attached_under_another_name(sandbox: SandboxProcess) -> None:
+    page = sandbox.token_row("page_busy")["owner"]["id"]
+    picture = b"GIF89a" + bytes(20)
+    item = {"method": "POST", "relative_url": f"{page}/photos", "body": "published=false", "name": None}
+    batch = [{**item, "attached_files": {"File0": "source"}}, {**item, "attached_files": "File0"}]
+    files: Any = {
+        "access_token": (None, sandbox.token("page_busy")),
+        "batch": (None, json.dumps(batch)),
+        "File0": ("a.gif", picture, "image/gif"),
+    }
+    answers = sandbox.client.post(f"/{GRAPH}/", files=files).json()
+    assert [answer["code"] for answer in answers] == [200, 200]
+    assert all(body(answer)["id"].isdigit() for answer in answers)
+
+
+def test_an_item_without_the_right_says_so_in_its_headers_too(sandbox: SandboxProcess) -> None:
+    (refused,) = sandbox.results([{"method": "GET", "relative_url": "me/adaccounts", "body": None}], "user_narrow")
+    headers = {header["name"]: header["value"] for header in refused["headers"]}
+    assert refused["code"] == 403
+    assert headers["WWW-Authenticate"].startswith('OAuth "Facebook Platform" "insufficient_scope"')
+
+
 def test_a_batch_is_no_request_of_a_batch(sandbox: SandboxProcess) -> None:
     inner = {"method": "POST", "relative_url": "", "body": "batch=[]"}
     (result,) = sandbox.results([inner])
