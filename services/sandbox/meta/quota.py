@@ -122,14 +122,16 @@ class Quotas:
         shown: dict[str, str] = {}
         use_cases: dict[str, list[dict[str, Any]]] = {}
         throttle: dict[str, Any] = {}
-        for bucket in buckets[:MAX_SHOWN]:
+        for bucket in buckets:
             used, wait = self._used(bucket)
             if bucket.scope in blocked:
                 used, wait = max(used, 100.0), max(wait, blocked[bucket.scope] * 60)
             if bucket.scope == "app":
                 shown["X-App-Usage"] = json.dumps(_load(used))
             elif bucket.scope in _USE_CASES:
-                use_cases.setdefault(bucket.subject.rpartition("/")[2], []).append(_use_case(bucket, used, wait))
+                subject = bucket.subject.rpartition("/")[2]
+                if subject in use_cases or len(use_cases) < MAX_SHOWN:
+                    use_cases.setdefault(subject, []).append(_use_case(bucket, used, wait))
             # Headers of one name cannot be told apart by most clients: the last ad account speaks for a multi-get.
             if bucket.scope == "ads_management" and bucket.tier:
                 reset = wait or self._seconds_to_empty(bucket)

@@ -72,6 +72,14 @@ def test_the_insights_header_tells_of_the_app_and_of_the_account() -> None:
     assert "X-Ad-Account-Usage" not in headers
 
 
+def test_a_header_speaks_of_32_objects_at_most() -> None:
+    made, _ = quotas()
+    whole = Bucket("insights_app", "1", 200, HOUR, is_shown=False)
+    many = [Bucket("ads_insights", f"1/{number}", 400, HOUR, "standard_access") for number in range(40)]
+    headers = shown((whole, *many), made)
+    assert list(headers["X-Business-Use-Case-Usage"]) == [str(number) for number in range(32)]
+
+
 def test_a_thousand_errors_cost_the_budget_of_insights_one_call() -> None:
     made, clock = quotas()
     bucket = Bucket("ads_insights", "1/2", 3, HOUR, "standard_access")
