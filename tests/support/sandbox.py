@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,19 @@ def stop_sandbox(started: SandboxProcess) -> int:
     except subprocess.TimeoutExpired:
         started.process.kill()
         raise
+
+
+@contextmanager
+def running_sandbox(folder: Path, *arguments: str) -> Iterator[SandboxProcess]:
+    """One of its own, which does not outlive a test that fails."""
+    started = start_sandbox(folder, *arguments)
+    try:
+        yield started
+    finally:
+        started.client.close()
+        if started.process.poll() is None:
+            started.process.kill()
+            started.process.wait()
 
 
 @pytest.fixture(scope="session")

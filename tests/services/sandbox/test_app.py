@@ -11,47 +11,43 @@ import httpx
 import pytest
 
 from services.sandbox.wire import MAX_BODY_BYTES
-from tests.support.sandbox import GRAPH, SandboxProcess, start_sandbox, stop_sandbox
+from tests.support.sandbox import GRAPH, SandboxProcess, running_sandbox
 
 pytestmark = pytest.mark.e2e
 
 
 def test_the_ready_line_the_ready_file_and_the_world_say_the_same(tmp_path: Path) -> None:
-    started = start_sandbox(tmp_path, "--seed", "11")
-    line = json.loads(started.log.read_text().splitlines()[0])
-    assert line == started.ready
-    assert set(line) == {"url", "proxy", "ca_file", "pid"}
-    assert line["pid"] == started.process.pid
-    assert {key: started.world[key] for key in line if key != "pid"} == {key: line[key] for key in line if key != "pid"}
-    assert started.world["seed"] == 11
-    assert stop_sandbox(started) == 0
+    with running_sandbox(tmp_path, "--seed", "11") as started:
+        line = json.loads(started.log.read_text().splitlines()[0])
+        shown = {key: started.world[key] for key in ("url", "proxy", "ca_file")}
+        assert line == started.ready == {**shown, "pid": started.process.pid}
+        assert started.world["seed"] == 11
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_authoritys_folder_is_for_its_owner_only_holds_no_key_and_goes_at_exit(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    started = start_sandbox(tmp_path)
-    with started.through_proxy() as client:
-        assert client.get(f"https://{GRAPH}/").status_code == 400
-    ca_file = Path(started.ready["ca_file"])
-    assert stat.S_IMODE(ca_file.parent.stat().st_mode) == 0o700
-    assert [path.name for path in ca_file.parent.iterdir()] == [ca_file.name]
-    assert "PRIVATE" not in ca_file.read_text()
-    started.client.close()
-    started.process.send_signal(number)
-    assert started.process.wait(15) == 0
-    assert not ca_file.parent.exists()
+    with running_sandbox(tmp_path) as started:
+        with started.through_proxy() as client:
+            assert client.get(f"https://{GRAPH}/").status_code == 400
+        ca_file = Path(started.ready["ca_file"])
+        assert stat.S_IMODE(ca_file.parent.stat().st_mode) == 0o700
+        assert [path.name for path in ca_file.parent.iterdir()] == [ca_file.name]
+        assert "PRIVATE" not in ca_file.read_text()
+        started.client.close()
+        started.process.send_signal(number)
+        assert started.process.wait(15) == 0
+        assert not ca_file.parent.exists()
 
 
 def test_two_starts_from_one_seed_make_the_same_world(tmp_path: Path, sandbox: SandboxProcess) -> None:
     (tmp_path / "a").mkdir()
-    started = start_sandbox(tmp_path / "a", "--seed", str(sandbox.world["seed"]))
+    with running_sandbox(tmp_path / "a", "--seed", str(sandbox.world["seed"])) as started:
+        mine, others = sandbox.meta, started.meta
     for kind in ("apps", "accounts"):
-        ours, theirs = sandbox.meta[kind], started.meta[kind]
-        assert [(row["id"], row["name"]) for row in ours] == [(row["id"], row["name"]) for row in theirs]
-    assert [t["access_token"] for t in sandbox.meta["tokens"]] == [t["access_token"] for t in started.meta["tokens"]]
-    stop_sandbox(started)
+        assert [(row["id"], row["name"]) for row in mine[kind]] == [(row["id"], row["name"]) for row in others[kind]]
+    assert [token["access_token"] for token in mine["tokens"]] == [token["access_token"] for token in others["tokens"]]
 
 
 def test_a_host_it_does_not_stand_for_is_refused_and_named(sandbox: SandboxProcess) -> None:
