@@ -128,8 +128,8 @@ def _query(context: Context, scope: Scope) -> AdsQuery:
 def _page(context: Context, report: Report, node: Node) -> dict[str, Any]:
     params = context.params
     limit = _limit(params)
-    start = _start(params, limit)
-    data, has_more = report.page(start, limit)
+    start, count = _place_of(params, limit)
+    data, has_more = report.page(start, count)
     content: dict[str, Any] = {"data": data}
     if data:
         content["paging"] = _paging(context, node, start, len(data), limit, has_more=has_more)
@@ -161,12 +161,14 @@ def _limit(params: Mapping[str, str]) -> int:
     return int(text[:10])
 
 
-def _start(params: Mapping[str, str], limit: int) -> int:
+def _place_of(params: Mapping[str, str], limit: int) -> tuple[int, int]:
+    """Where a page begins, and how many rows it may have: before the first row there are none."""
     if params.get("after"):
-        return _place(params["after"]) + 1
+        return _place(params["after"]) + 1, limit
     if params.get("before"):
-        return max(0, _place(params["before"]) - limit)
-    return 0
+        end = _place(params["before"])
+        return max(0, end - limit), min(limit, end)
+    return 0, limit
 
 
 def _cursor(place: int) -> str:

@@ -31,9 +31,10 @@ KEPT_MONTHS: Mapping[str, int] = {"frequency_value": 6, **dict.fromkeys(HOURLY, 
 MAX_POINTS, MAX_POINTS_OF_A_JOB = 1_000_000, 50_000_000
 """Objects times days times parts that a report may count. Meta has such limits and publishes no number (O)."""
 MAX_ROWS_AT_ONCE, MAX_ROWS_OF_A_JOB = 150_000, 300_000
-"""Days of objects that may be counted before the first row is known: where rows are sorted, or judged by numbers."""
+"""Days of objects that may be counted before the first row is known: where rows are sorted, or judged by numbers or by
+objects below them."""
 MAX_ROWS_SHOWN = 50_000
-"""In one answer (O: limited "by number of rows in response"; number ours)."""
+"""In one answer, and in one that is sorted (O: limited "by number of rows in response"; number ours)."""
 KEPT_ROWS = 1_000
 """Behind the page that was read last, for pages backwards."""
 _OBJECT_COSTS = 10
@@ -162,8 +163,8 @@ class Report:
     def _numbers(self, node: Node, period: Period) -> Row:
         """Of an object, or of those parts of it that rules about lower levels let through."""
         world = self._scope.world
-        deepest = self._deepest_rule()
-        if deepest is None or LEVELS.index(deepest) <= LEVELS.index(LEVEL_OF[node.kind]):
+        deepest = _deepest_level(self._query)
+        if LEVELS.index(deepest) <= LEVELS.index(LEVEL_OF[node.kind]) or deepest == self._query.level:
             return added(self._days(node, period), node.id)
         parts = [
             part
@@ -183,10 +184,6 @@ class Report:
         if not any(rule.level for rule in self._query.filters):
             return self._numbers(self._scope.target, period)
         return added((self._numbers(node, period) for node in self._objects()), self._scope.target.id)
-
-    def _deepest_rule(self) -> str | None:
-        ruled = [rule.level for rule in self._query.filters if rule.level]
-        return max(ruled, key=LEVELS.index, default=None)
 
     def _split(self, numbers: Row) -> Iterator[tuple[Mapping[str, str], Row]]:
         """Parts that the rules about breakdowns let through; nothing for what was not delivered."""
@@ -248,18 +245,30 @@ def _action_types(filters: Sequence[Filter]) -> Callable[[str], bool]:
 
 def is_too_much(scope: Scope, query: AdsQuery, *, as_a_job: bool) -> bool:
     """Whether a report has to count more than one may."""
-    level = query.level
-    at_own_level = level == LEVEL_OF[scope.target.kind]
-    objects = 1 if at_own_level else len(scope.world.listed(scope.target, _EDGES[level]))
+    shown, counted = (_count(scope, level) for level in (query.level, _deepest_level(query)))
     days = sum(len(period) for period in query.periods)
     parts = 1
     for name in query.breakdowns:
         parts *= _PARTS[name]
-    if objects * days * parts > (MAX_POINTS_OF_A_JOB if as_a_job else MAX_POINTS):
+    if counted * days * parts > (MAX_POINTS_OF_A_JOB if as_a_job else MAX_POINTS):
         return True
-    needs_all = query.sort is not None or any(rule.level is None for rule in query.filters)
-    counted = objects * max(days + _OBJECT_COSTS, len(query.periods) * parts)
-    return needs_all and counted > (MAX_ROWS_OF_A_JOB if as_a_job else MAX_ROWS_AT_ONCE)
+    judges_numbers = any(rule.level is None for rule in query.filters)
+    if query.sort is None and not judges_numbers and counted == shown:
+        return False
+    if query.sort is not None and shown * len(query.periods) * parts > MAX_ROWS_SHOWN:
+        return True
+    return counted * (days + _OBJECT_COSTS) > (MAX_ROWS_OF_A_JOB if as_a_job else MAX_ROWS_AT_ONCE)
+
+
+def _count(scope: Scope, level: str) -> int:
+    """How many objects of a level are below the target at most."""
+    at_own_level = level == LEVEL_OF[scope.target.kind]
+    return 1 if at_own_level else len(scope.world.listed(scope.target, _EDGES[level]))
+
+
+def _deepest_level(query: AdsQuery) -> str:
+    """The level whose objects have to be looked at: the report's own, or one that a rule is about."""
+    return max((query.level, *(rule.level for rule in query.filters if rule.level)), key=LEVELS.index)
 
 
 def too_much_data() -> GraphError:

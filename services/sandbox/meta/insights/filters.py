@@ -94,7 +94,7 @@ def _read(index: int, rule: object) -> Filter:
         raise NotCovered(f"operator {operator} of filtering")
     if named_level and name in _ATTRIBUTES:
         return Filter(named_level, name, operator, _for_attribute(where, operator, value))
-    if name in known("breakdowns") or name == "action_type":
+    if name in known("breakdowns") or name in known("words") or name == "action_type":
         return Filter(None, name, operator, _for_attribute(where, operator, value))
     if name in known("fields"):
         return Filter(None, name, operator, _for_number(where, operator, value), is_number=True)

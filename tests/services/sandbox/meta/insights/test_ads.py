@@ -238,6 +238,9 @@ def test_rules_choose_objects_rows_and_parts(sandbox: SandboxProcess) -> None:
     ]
     adults = {"field": "age", "operator": "IN", "value": ["25-34", "35-44"]}
     assert {row["age"] for row in ask(adults, breakdowns="age")} == {"25-34", "35-44"}
+    traffic = {"field": "objective", "operator": "IN", "value": ["OUTCOME_TRAFFIC"]}
+    found = ask(traffic, level="campaign", fields="objective")
+    assert {row["objective"] for row in found} == {"OUTCOME_TRAFFIC"}
     clicks = {"field": "action_type", "operator": "IN", "value": ["link_click"]}
     assert {entry["action_type"] for row in ask(clicks, fields="actions") for entry in row["actions"]} == {"link_click"}
 
@@ -271,6 +274,10 @@ def test_pages_of_rows_have_cursors_in_both_directions_and_an_end(sandbox: Sandb
     second = sandbox.client.get(first["paging"]["next"]).json()
     assert second["data"] == whole["data"][10:20]
     assert sandbox.client.get(second["paging"]["previous"]).json()["data"] == first["data"]
+    before = second["paging"]["cursors"]["before"]
+    assert sandbox.get(path, level="ad", before=before, limit="50").json()["data"] == first["data"]
+    front = sandbox.get(path, level="ad", before="MAZDZD").json()
+    assert (front["data"], "paging" in front) == ([], False)
 
 
 def test_insights_are_read_inside_fields_and_for_many_ids(sandbox: SandboxProcess) -> None:
