@@ -18,6 +18,7 @@ from services.sandbox.meta import faulting
 from services.sandbox.meta.errors import GraphError, aborted_item, bad_parameter, too_many_items
 from services.sandbox.meta.handling import Handler, Prepared, redact, redact_text
 from services.sandbox.meta.incoming import METHODS, header_token
+from services.sandbox.meta.loose import read_value
 from services.sandbox.meta.operations import Request
 from services.sandbox.meta.params import Files, Params, from_text
 from services.sandbox.meta.references import referred_names, substitute
@@ -67,14 +68,22 @@ class Outer:
 def read_items(text: str) -> list[Item]:
     """Raises: GraphError for a batch that is no array or too long."""
     try:
-        given = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        given = _read_json(text)
+    except ValueError as error:
         raise bad_parameter("param batch must be an array.") from error
     if not isinstance(given, list):
         raise bad_parameter("param batch must be an array.")
     if len(given) > MAX_ITEMS:
         raise too_many_items(MAX_ITEMS)
     return [_read_item(index, item) for index, item in enumerate(given)]
+
+
+def _read_json(text: str) -> Any:
+    """Meta's own samples end their arrays with a comma (O, batch-requests). Raises: ValueError."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return read_value(text)
 
 
 async def run_batch(

@@ -135,7 +135,8 @@ class MetaPlatform:
     async def _answer(self, call: Call, asked: Incoming, row: CallRow) -> Answer:
         params = asked.params
         secret = params.get("access_token") or header_token(call.headers.get("authorization", ""))
-        if asked.method == "POST" and "batch" in params:
+        # POST is what the guide says; one of its samples is a GET (O, batch-requests).
+        if asked.method in {"GET", "POST"} and "batch" in params:
             return await self._batch(call, row, asked, secret)
         request = Request(
             asked.method,

@@ -92,6 +92,20 @@ def test_json_and_multipart_carry_a_batch_too(sandbox: SandboxProcess) -> None:
         assert [result["code"] for result in answer.json()] == [200] * count
 
 
+def test_a_batch_is_taken_as_the_guides_samples_write_it(sandbox: SandboxProcess) -> None:
+    token, page = sandbox.token("page_busy"), sandbox.token_row("page_busy")["owner"]["id"]
+    items = f"""
+      [
+        {{ "method":"POST", "relative_url":"{page}/feed", "body":"message=Test status update" }},
+        {{ "method":"GET", "relative_url":"{page}/feed?limit=1" }},
+      ]
+    """
+    answer = sandbox.client.get(f"/{GRAPH}/{page}", params={"batch": items, "access_token": token})
+    made, listed = answer.json()
+    assert (made["code"], listed["code"]) == (200, 200)
+    assert body(listed)["data"][0]["id"] == body(made)["id"]
+
+
 def test_headers_of_items_carry_usage_and_can_be_left_out(sandbox: SandboxProcess) -> None:
     account = ad_account(sandbox)
     items = [ME, {"method": "GET", "relative_url": account}]
