@@ -31,6 +31,8 @@ def _total(context: Context) -> int:
 
 def _counted(context: Context, kind: str, total: int) -> dict[str, Any]:
     summary = summary_of(kind, lambda: total, context.params)
+    if summary and "has_liked" in summary:
+        summary["has_liked"] = context.token.owner[1] in context.named.edges.get("likes", ())
     return {"data": []} | ({} if summary is None else {"summary": summary})
 
 

@@ -220,7 +220,8 @@ class _Lifetime:
 
     def number(self, counter: str) -> int:
         self._add_up()
-        written = self._node.edges.get(self._edge, ()) if counter == "comments" else ()
+        edge = {"comments": self._edge, "likes": "likes"}.get(counter, "")
+        written = self._node.edges.get(edge, ())
         return int(getattr(self._sum, counter)) + len(written)
 
     def _add_up(self) -> None:

@@ -9,6 +9,7 @@ instagram-platform/instagram-graph-api/reference (ig-container, error-codes, ig-
 from services.sandbox.meta.publishing import (
     comments,
     instagram,
+    likes,
     photos,
     posts,
     reels,
@@ -26,6 +27,7 @@ OPERATIONS = (
     *stories.OPERATIONS,
     *uploads.OPERATIONS,
     *comments.OPERATIONS,
+    *likes.OPERATIONS,
     *instagram.OPERATIONS,
     *threads.OPERATIONS,
 )
