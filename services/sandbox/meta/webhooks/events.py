@@ -79,20 +79,31 @@ def _post(write: _Write) -> Iterator[Event]:
 
 
 def _content(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Text, link and photos of a post."""
+    """Text, link and pictures of a post; several photos are told as a status with all of their addresses (M)."""
     shown: dict[str, Any] = {}
     if values.get("message"):
         shown["message"] = values["message"]
     if values.get("linked"):
         shown["link"] = values["linked"]
-    attached = values.get("attached")
-    pictures = [medium for medium in attached if isinstance(medium, Mapping)] if isinstance(attached, list) else []
-    for medium in pictures:
-        word = {"photo": "photo_id", "video": "video_id"}.get(str(medium.get("media_type")))
-        target = medium.get("target")
-        if word and isinstance(target, Mapping) and word not in shown:
-            shown[word] = target.get("id")
+    pictures = _pictures(values)
+    if len(pictures) > 1:
+        shown |= {"item": "status", "photos": [picture["target"].get("url", "") for picture in pictures]}
+    elif pictures:
+        target = pictures[0]["target"]
+        shown[f"{pictures[0]['media_type']}_id"] = target.get("id")
+        if target.get("url"):
+            shown.setdefault("link", target["url"])
     return shown
+
+
+def _pictures(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    attached = values.get("attached")
+    media = [medium for medium in attached if isinstance(medium, Mapping)] if isinstance(attached, list) else []
+    return [
+        medium
+        for medium in media
+        if medium.get("media_type") in {"photo", "video"} and isinstance(medium.get("target"), Mapping)
+    ]
 
 
 def _comment(write: _Write) -> Iterator[Event]:

@@ -87,9 +87,12 @@ def test_a_planned_post_is_told_unpublished_and_once_more_when_it_goes_out(told:
     [
         ({"status_type": "shared_story", "linked": "https://a.example/"}, "share", {"link": "https://a.example/"}),
         (
-            {"status_type": "added_photos", "attached": [{"media_type": "photo", "target": {"id": "77"}}]},
+            {
+                "status_type": "added_photos",
+                "attached": [{"media_type": "photo", "target": {"id": "77", "url": "https://a.example/77"}}],
+            },
             "photo",
-            {"photo_id": "77"},
+            {"photo_id": "77", "link": "https://a.example/77"},
         ),
         (
             {"status_type": "added_video", "attached": [{"media_type": "video", "target": {"id": "78"}}]},
@@ -105,6 +108,13 @@ def test_an_item_is_named_after_what_the_post_has(
     (value,) = told.values()
     assert value["item"] == item
     assert value.items() >= more.items()
+
+
+def test_several_photos_are_told_as_a_status_with_their_addresses(told: Told, cast: Cast) -> None:
+    photos = [{"media_type": "photo", "target": {"id": one, "url": f"https://a.example/{one}"}} for one in ("7", "8")]
+    post(told, cast.pages["busy"], status_type="added_photos", attached=photos)
+    (value,) = told.values()
+    assert (value["item"], value["photos"]) == ("status", ["https://a.example/7", "https://a.example/8"])
 
 
 def test_a_comment_below_a_comment_names_the_post_and_what_it_answers(told: Told, cast: Cast) -> None:
