@@ -184,6 +184,11 @@ def unknown_field(name: str, type_name: str) -> GraphError:
     return GraphError(400, 100, f"(#100) Tried accessing nonexisting field ({name}) on node type ({type_name})")
 
 
+def unknown_alias(name: str) -> GraphError:
+    """O, guides/field-expansion."""
+    return bad_parameter(f"Unknown fields: {name}.")
+
+
 def unknown_username(name: str) -> GraphError:
     """110/2207013 (M)."""
     text = f"The user with username: {name} cannot be found."

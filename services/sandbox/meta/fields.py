@@ -1,9 +1,8 @@
 """The `fields` language: names, aliases, per-edge modifiers and nesting.
 
-`id,posts.limit(5).summary(true).as(latest){message,comments{from}}`: nesting with braces and `.limit(n)` are O
-(guides/field-expansion); `.summary` and the texts of syntax errors T; `.as`,
-`.after` and `.order` M.
-No limit of depth is documented; the sandbox stops at MAX_DEPTH so that input stays bounded.
+`id,posts.limit(5).summary(true).as(latest){message,comments{from}}`: nesting with braces, `.limit(n)`, `.after` and
+`.as` O (guides/field-expansion), `.order` O (docs/graph-api/advanced); `.summary` and the texts of syntax errors T.
+Nesting has no limit (O); the sandbox stops at MAX_DEPTH so that input stays bounded.
 """
 
 import re
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from services.sandbox.meta.errors import bad_parameter, syntax_error
 from services.sandbox.meta.loose import read_names
 
-MAX_DEPTH = 10
+MAX_DEPTH = 40
 MAX_CHARS = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 

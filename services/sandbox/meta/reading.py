@@ -15,6 +15,7 @@ from services.sandbox.meta.errors import (
     missing_object,
     missing_permission,
     too_much_data,
+    unknown_alias,
     unknown_field,
     unknown_path,
     unknown_username,
@@ -32,6 +33,8 @@ MAX_ROWS = 20_000
 """Of all lists that one call expands. Meta refuses what is too heavy (T), how it weighs is not documented (M)."""
 NOT_KEPT = frozenset({"access_token", "appsecret_proof", "appsecret_time", "fields", "ids", "debug", "metadata"})
 """Parameters of a list that the links to its other pages do not repeat, or write anew."""
+UNALIASED = frozenset({"user"})
+"""Objects whose plain fields take no other name; their edges and pictures do (O, guides/field-expansion)."""
 DISCOVERED = (
     "biography", "followers_count", "follows_count", "id", "ig_id", "media", "media_count", "name",
     "profile_picture_url", "username", "website",
@@ -187,6 +190,8 @@ class Reader:
             return self._expanded(node, asked)
         if asked.name not in known and asked.name not in node.values:
             raise unknown_field(asked.name, kind.type_name)
+        if asked.alias != asked.name and kind.name in UNALIASED:
+            raise unknown_alias(asked.alias)
         if (kind.name, asked.name) == ("instagram", "business_discovery"):
             return self._discovered(asked)
         computed = COMPUTED.get((kind.name, asked.name))

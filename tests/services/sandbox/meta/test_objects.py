@@ -117,3 +117,24 @@ def test_a_page_shows_its_picture_or_leads_to_it(sandbox: SandboxProcess) -> Non
     assert sandbox.get("me", fields="picture{url}").json()["picture"]["data"].keys() == {"url"}
     assert sandbox.get("me", fields="picture{colour}").json()["error"]["code"] == 100
     assert sandbox.get(f"{page}/picture", type="huge").json()["error"]["code"] == 100
+
+
+def test_a_picture_may_be_asked_for_in_two_sizes_but_a_name_not_under_another_one(sandbox: SandboxProcess) -> None:
+    sizes = "picture.width(100).height(100).as(picture_small),picture.width(720).height(720).as(picture_large)"
+    me = sandbox.get("me", fields=f"id,name,{sizes}").json()
+    assert (me["picture_small"]["data"]["width"], me["picture_large"]["data"]["height"]) == (100, 720)
+    error = sandbox.get("me", fields="name.as(my_name)").json()["error"]
+    assert (error["message"], error["code"]) == ("(#100) Unknown fields: my_name.", 100)
+    page = sandbox.accounts("page")[0]
+    assert sandbox.get(page["id"], fields="name.as(called)").json() == {"called": page["name"], "id": page["id"]}
+
+
+def test_requests_may_be_nested_deeper_than_anybody_needs(sandbox: SandboxProcess) -> None:
+    account, levels = sandbox.accounts("ad_account")[0]["id"], 12
+    deep = "id"
+    for _ in range(levels):
+        deep = f"ads.limit(1){{campaign{{{deep}}}}}"
+    shown = sandbox.get(account, fields=deep).json()
+    for _ in range(levels):
+        shown = shown["ads"]["data"][0]["campaign"]
+    assert shown.keys() == {"id"}
