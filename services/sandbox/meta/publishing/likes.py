@@ -3,21 +3,28 @@
 from services.sandbox.meta.operations import Context, Operation
 from services.sandbox.meta.publishing.comments import PAGE_SCOPES
 from services.sandbox.meta.publishing.posts import page_token_only
+from services.sandbox.meta.webhooks.events import reaction
 
 EDGE = "likes"
 
 
 def _like(context: Context) -> object:
-    page_token_only(context)
-    world, liked = context.world, context.named
-    world.enlist(world.nodes[context.token.owner[1]], liked, EDGE)
-    return _counted(context)
+    return _set(context, "add")
 
 
 def _unlike(context: Context) -> object:
+    return _set(context, "remove")
+
+
+def _set(context: Context, verb: str) -> object:
     page_token_only(context)
     world, liked = context.world, context.named
-    world.delist(world.nodes[context.token.owner[1]], liked, EDGE)
+    person = world.nodes[context.token.owner[1]]
+    if (person.id in liked.edges.get(EDGE, ())) == (verb == "add"):
+        return _counted(context)
+    (world.enlist if verb == "add" else world.delist)(person, liked, EDGE)
+    value = reaction(world, liked, person, verb, context.around.clock.now())
+    context.webhooks.tell("page", world.nodes[liked.account], "feed", value)
     return _counted(context)
 
 

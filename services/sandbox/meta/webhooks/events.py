@@ -110,9 +110,7 @@ def _comment(write: _Write) -> Iterator[Event]:
     """A comment below a page's post: `feed` too."""
     node, values = write.node, write.node.values
     above = node.parent[1] if node.parent else ""
-    post = write.world.nodes.get(above)
-    while post is not None and post.kind == "comment" and post.parent:
-        post = write.world.nodes.get(post.parent[1])
+    post = _post_above(write.world, node)
     about = {
         "from": _plain(values.get("from")) or _person(write.account),
         "item": "comment",
@@ -139,6 +137,28 @@ def _comment(write: _Write) -> Iterator[Event]:
         yield Event("page", write.account, "feed", {**about, **message, "verb": verb})
     elif write.changed("message"):
         yield Event("page", write.account, "feed", {**about, **message, "verb": "edited"})
+
+
+def reaction(world: World, liked: Node, person: Node, verb: str, now: datetime) -> dict[str, Any]:
+    """`feed`: somebody likes a post or a comment, or no longer. A list changes, no object: who writes tells of it."""
+    post = _post_above(world, liked)
+    value = {
+        "from": _person(person),
+        "item": "reaction",
+        "verb": verb,
+        "reaction_type": "like",
+        "post_id": post.id if post else liked.id,
+        "parent_id": liked.parent[1] if liked.kind == "comment" and liked.parent else liked.account,
+        "created_time": int(now.timestamp()),
+    }
+    return value | ({"comment_id": liked.id} if liked.kind == "comment" else {})
+
+
+def _post_above(world: World, node: Node) -> Node | None:
+    found: Node | None = node
+    while found is not None and found.kind == "comment":
+        found = world.nodes.get(found.parent[1]) if found.parent else None
+    return found
 
 
 def _instagram_comment(write: _Write) -> Iterator[Event]:

@@ -29,6 +29,18 @@ def test_a_post_is_told_when_it_is_made_changed_and_deleted(sandbox: SandboxProc
     assert rb"Gr\u00fc\u00dfe \/ \ud83d\udc4b" in sink.got(1)[0].body
 
 
+def test_a_like_is_told_once_until_it_is_taken_back(sandbox: SandboxProcess, sink: WebhookSink) -> None:
+    page = listen_to_page(sandbox, sink)
+    post = sandbox.get(f"{page}/posts", token="page_busy").json()["data"][0]["id"]
+    for method in ("POST", "POST", "DELETE"):
+        write(sandbox, f"{post}/likes", "page_busy", method=method).raise_for_status()
+    told = [value for delivery in sink.got(2) for value in values_of(delivery)]
+    assert [(value["item"], value["verb"], value["reaction_type"]) for value in told] == [
+        ("reaction", "add", "like"), ("reaction", "remove", "like"),
+    ]  # fmt: skip
+    assert {(value["post_id"], value["from"]["id"]) for value in told} == {(post, page)}
+
+
 def test_a_scheduled_post_is_told_when_it_goes_out_though_nobody_calls(
     sandbox: SandboxProcess, sink: WebhookSink
 ) -> None:
