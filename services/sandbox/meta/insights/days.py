@@ -61,14 +61,15 @@ def increment_periods(period: Period, increment: int | str) -> list[Period]:
         return [period]
     found = []
     since = period.since
-    while since <= period.until:
+    while True:
         if increment == "monthly":
             last = since.replace(day=calendar.monthrange(since.year, since.month)[1])
         else:
-            last = since + timedelta(days=int(increment) - 1)
+            last = since + timedelta(days=min(int(increment) - 1, (period.until - since).days))
         found.append(Period(since, min(last, period.until)))
+        if last >= period.until:
+            return found
         since = last + timedelta(days=1)
-    return found
 
 
 def _week(today: date, first: int) -> date:

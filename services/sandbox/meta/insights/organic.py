@@ -80,15 +80,15 @@ def window(params: Params, now: datetime, default_days: int, *, newest: date) ->
     since, until = read_moment(params, "since", now), read_moment(params, "until", now)
     if since is None and until is None:
         return Period(newest - timedelta(days=default_days - 1), newest)
-    if since is None:
-        assert until is not None
-        since = until - timedelta(days=default_days)
-    until = now if until is None else until
-    if since > until:
-        raise bad_parameter("since param must be before until param")  # text M
-    if since.date() < now.date() - timedelta(days=KEPT_DAYS):
+    oldest, latest = now - timedelta(days=KEPT_DAYS), now + timedelta(days=1)
+    if min(each for each in (since, until) if each is not None) < oldest:
         # Text T (recorded by clients of Instagram's insights).
         raise bad_parameter("since param is not valid. Metrics data is available for the last 2 years")
+    until = now if until is None else until
+    since = until - timedelta(days=default_days) if since is None else since
+    if since > until:
+        raise bad_parameter("since param must be before until param")  # text M
+    since, until = min(since, latest), min(until, latest)
     first = since.astimezone(UTC).date()
     last = max(first, (until.astimezone(UTC) - timedelta(seconds=1)).date())
     return Period(first, last)
@@ -103,13 +103,10 @@ def written(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
 
 
-def entry(
-    node: Node, metric: Metric, period: str, content: Mapping[str, Any], *, name: str | None = None
-) -> dict[str, Any]:
+def entry(node: Node, metric: Metric, period: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """One metric in one period."""
-    shown = name or metric.name
     return {
-        "name": shown,
+        "name": metric.name,
         "period": period,
         **content,
         "title": metric.title,

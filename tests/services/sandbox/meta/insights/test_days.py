@@ -61,6 +61,12 @@ def test_slices_have_every_day_once_and_in_order(increment: int | str) -> None:
     assert [day for part in slices for day in part.days()] == list(whole.days())
 
 
+@pytest.mark.parametrize("increment", [1, 90, "monthly"])
+def test_slices_end_with_the_calendar(increment: int | str) -> None:
+    slices = increment_periods(Period(date(9999, 10, 5), date.max), increment)
+    assert slices[-1].until == date.max
+
+
 def test_slices_of_months_end_with_the_month() -> None:
     slices = increment_periods(Period(date(2026, 1, 17), date(2026, 3, 3)), "monthly")
     assert [(part.since.day, part.until.day) for part in slices] == [(17, 31), (1, 28), (1, 3)]

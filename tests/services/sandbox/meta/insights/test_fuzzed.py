@@ -22,11 +22,18 @@ odd = st.sampled_from(["", "0", "-1", "9" * 30, "\x00", "é", "{", "[]", "[[]]",
 WORDS = """impressions spend actions reach colour age gender age,gender country platform_position ad campaign account
     frequency_value last_7d maximum monthly all_days 7 spend_descending actions:link_click true 1d_click default
     action_device action_type views likes views,reach page_media_view post_clicks follower_demographics lifetime day
-    total_value time_series media_product_type follow_type this_month yesterday 2026-11-01 1700000000 -3days now MAZDZD
+    total_value time_series media_product_type follow_type this_month yesterday 2026-11-01
+    0001-01-01 9999-12-31 1700000000 -3days now MAZDZD
     hourly_stats_aggregated_by_advertiser_time_zone"""
 words = st.sampled_from(WORDS.split())
 ranges = st.sampled_from(
-    ['{"since":"2026-10-01","until":"2026-10-03"}', "{'since':'2026-10-03','until':'2026-10-01'}", "[{}]"]
+    [
+        '{"since":"2026-10-01","until":"2026-10-03"}',
+        "{'since':'2026-10-03','until':'2026-10-01'}",
+        "[{}]",
+        '{"since":"9998-01-01","until":"9999-12-31"}',
+        '{"since":"0001-01-01","until":"0001-01-01"}',
+    ]
 )
 rules = st.builds(
     lambda field, operator, value: json.dumps([{"field": field, "operator": operator, "value": value}]),
