@@ -130,7 +130,7 @@ _KINDS = (
         "ad_account", "AdAccount", ("id", "account_id"), ADS_SCOPES, "ads_management",
         {
             **_AD_LEVELS, "adspixels": "pixel", "promote_pages": "page", "instagram_accounts": "instagram",
-            "connected_instagram_accounts": "instagram", "adlabels": "adlabel",
+            "connected_instagram_accounts": "instagram", "adlabels": "adlabel", "advideos": "ad_video",
         },
         marketing=True,
     ),
@@ -144,6 +144,7 @@ _KINDS = (
     Kind("ad", "Ad", ("id",), ADS_SCOPES, "ads_management", {"adcreatives": "adcreative"}, marketing=True),
     Kind("adcreative", "AdCreative", ("id",), ADS_SCOPES, "ads_management", marketing=True),
     Kind("adlabel", "AdLabel", ("id", "name"), ADS_SCOPES, "ads_management", _AD_LEVELS, marketing=True),
+    Kind("ad_video", "AdVideo", ("id", "title", "updated_time"), ADS_SCOPES, "ads_management", marketing=True),
     Kind("adimage", "AdImage", ("id", "hash"), ADS_SCOPES, "ads_management", marketing=True),
     Kind(
         "report_run", "AdReportRun",
