@@ -3,6 +3,7 @@
 Values as in the samples of the documents (O), completed from the field list of "Webhooks reference, page" (O via T).
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,7 @@ _ITEMS = {"added_photos": "photo", "added_video": "video", "shared_story": "shar
 """`status_type` of a post (S) -> `item` of a change; every other: status."""
 _LEVELS = {"campaign": "CAMPAIGN", "adset": "AD_SET", "ad": "AD", "adcreative": "CREATIVE"}  # O
 _MOST_BELOW = 1_000
+_MENTION = re.compile(r"@([A-Za-z0-9._]{1,30})")
 _IN_PROCESS = frozenset({"IN_PROCESS", "PENDING_REVIEW"})
 """That a review counts as processing is M."""
 
@@ -177,10 +179,30 @@ def _instagram_comment(write: _Write) -> Iterator[Event]:
     if write.node.parent and write.node.parent[0] == "ig_comment":
         value["parent_id"] = write.node.parent[1]
     yield Event("instagram", write.account, "comments", value)
+    told = {"media_id": medium.id if medium else "", "comment_id": write.node.id}
+    for profile in _mentioned(write, str(values.get("text", ""))):
+        yield Event("instagram", profile, "mentions", told)
+
+
+def _medium(write: _Write) -> Iterator[Event]:
+    """`mentions` in a caption: the medium's id and nothing else (O samples)."""
+    if write.kind == "create":
+        for profile in _mentioned(write, str(write.node.values.get("caption") or "")):
+            yield Event("instagram", profile, "mentions", {"media_id": write.node.id})
+
+
+def _mentioned(write: _Write, text: str) -> Iterator[Node]:
+    """Other profiles of the world that a text names with an `@`."""
+    names = {name.rstrip(".").lower() for name in _MENTION.findall(text)}
+    for account_id in write.world.accounts if names else ():
+        account = write.world.nodes[account_id]
+        same = account.kind == write.account.kind and account.id != write.account.id
+        if same and str(account.values.get("username")).lower() in names:
+            yield account
 
 
 def _thread(write: _Write) -> Iterator[Event]:
-    """`publish`, `delete`, and `replies` to a post of the account (O, threads/webhooks)."""
+    """`publish` and `delete`, `replies` to a post of the account, `mentions` of it (O, threads/webhooks)."""
     values, node = write.node.values, write.node
     shown = {
         "id": node.id,
@@ -199,6 +221,8 @@ def _thread(write: _Write) -> Iterator[Event]:
     if write.kind != "create":
         return
     yield Event("threads", write.account, "publish", shown | owned)
+    for profile in _mentioned(write, str(values.get("text") or "")):
+        yield Event("threads", profile, "mentions", shown)
     answered = write.world.nodes.get(_id_of(values.get("replied_to")))
     if answered is not None:
         owner = write.world.nodes[answered.account]
@@ -269,6 +293,7 @@ def _lead(write: _Write) -> Iterator[Event]:
 _READERS: Mapping[str, Callable[[_Write], Iterator[Event]]] = {
     "post": _post,
     "comment": _comment,
+    "media": _medium,
     "ig_comment": _instagram_comment,
     "threads_post": _thread,
     "campaign": _ad_object,

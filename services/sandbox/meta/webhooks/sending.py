@@ -139,10 +139,12 @@ def _entries(where: _Where, changes: Sequence[Change], now: int) -> list[dict[st
 
 def _threads_envelope(where: _Where, change: Change, now: int) -> dict[str, Any]:
     """No `entry` (O, threads/webhooks). Which topic `publish` has is not readable there: as `delete` (M)."""
+    is_mention = change.field == "mentions"
     return {
         "app_id": where.app.id,
-        "topic": "interaction" if change.field == "mentions" else "moderate",
-        "target_id": str(change.value.get("id", change.entry_id)),
+        "topic": "interaction" if is_mention else "moderate",
+        # Of the medium, or of the person who is mentioned.
+        "target_id": change.entry_id if is_mention else str(change.value.get("id", change.entry_id)),
         "time": now,
         "subscription_id": where.subscription_id,
         "has_uid_field": False,

@@ -166,6 +166,27 @@ def test_threads_tells_of_posts_replies_and_removals(told: Told, cast: Cast) -> 
     assert (replied["replied_to"], replied["root_post"]["owner_id"]) == ({"id": root.id}, profile.id)
 
 
+def test_who_is_mentioned_hears_of_it_on_threads_and_on_instagram(told: Told, cast: Cast) -> None:
+    world, writer = told.world, cast.threads["busy"]
+    name = cast.threads["second"].values["username"]
+    own = writer.values["username"]
+    text = f"With @{name.upper()}. and @{own} and @nobody"
+    create(world, "threads_post", writer, writer, {"text": text, "timestamp": Moment.at(world.clock.now())})
+    profile = cast.instagram["busy"]
+    tag = f"@{cast.instagram['second'].values['username']}"
+    medium = create(world, "media", profile, profile, {"caption": f"By {tag}", "media_product_type": "FEED"})
+    comment = create(world, "ig_comment", profile, medium, {"text": tag, "media": Ref(medium.id)})
+    assert [(event.object, event.field, event.account.id) for event in told.events] == [
+        ("threads", "publish", writer.id),
+        ("threads", "mentions", cast.threads["second"].id),
+        ("instagram", "mentions", cast.instagram["second"].id),
+        ("instagram", "comments", profile.id),
+        ("instagram", "mentions", cast.instagram["second"].id),
+    ]
+    assert told.values()[2] == {"media_id": medium.id}
+    assert told.values()[4] == {"media_id": medium.id, "comment_id": comment.id}
+
+
 def test_an_ad_object_tells_of_every_effective_status_and_of_the_end_of_its_review(told: Told, cast: Cast) -> None:
     account = cast.ad_accounts["busy"]
     ad = create(told.world, "ad", account, account, {"status": "ACTIVE", "effective_status": "PENDING_REVIEW"})
