@@ -4,6 +4,7 @@ Message texts may change at Meta's will (O, guides/error-handling): only code an
 Statuses of throttles are not documented; 403 for code 4 and 400 for 80002 were seen in reports (T), the others are M.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ HOST_TYPES: Mapping[str, str] = {
     "graph.instagram.com": "IGApiException",  # T: 100, 100/33 and 2500 in many clients' reports
     "graph.threads.net": "THApiException",  # M
 }
+_NUMBER = re.compile(r"^\(#\d+\) ")
 TOKEN_CODES = frozenset({102, 104, 190})
 """OAuthException on every host (T for 190)."""
 HTTP_TIMES = "%A, %d-%b-%y %H:%M:%S UTC"
@@ -42,10 +44,11 @@ class GraphError(Exception):
 
     def as_json(self, trace_id: str, *, host: str = "") -> dict[str, Any]:
         """The body. `host`: the same refusals have another type beside graph.facebook.com."""
-        kind = self.type
-        if self.code not in TOKEN_CODES:
-            kind = HOST_TYPES.get(host, kind)
-        error: dict[str, Any] = {"message": self.message, "type": kind}
+        kind, message = self.type, self.message
+        if host in HOST_TYPES and self.code not in TOKEN_CODES:
+            # Without the number before it (T: the same reports).
+            kind, message = HOST_TYPES[host], _NUMBER.sub("", message)
+        error: dict[str, Any] = {"message": message, "type": kind}
         optional = {
             "code": self.code,
             "error_subcode": self.subcode,

@@ -75,6 +75,7 @@ def test_refusals_have_the_type_of_their_host(sandbox: SandboxProcess) -> None:
         assert (missing["code"], missing["error_subcode"], missing["type"]) == (100, 33, kind)
         unknown = ask(sandbox, host, "me", token, fields="colour").json()["error"]
         assert (unknown["code"], unknown["type"]) == (100, kind)
+        assert unknown["message"].startswith("Tried accessing nonexisting field (colour) on node type (")
         nowhere = ask(sandbox, host, "me/nonsense", token).json()["error"]
         assert (nowhere["code"], nowhere["type"]) == (2500, kind)
 
