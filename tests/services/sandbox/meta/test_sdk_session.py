@@ -1,9 +1,5 @@
 """Meta's own SDK believes the sandbox: what it saw through the proxy is what the world says."""
 
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.sandbox.coverage import read_coverage
+from tests.support.foreign_clients import marked, proved, run_client
 from tests.support.meta_webhooks import is_signed, values_of
 from tests.support.sandbox import SandboxProcess
 from tests.support.webhook_sink import WebhookSink, webhook_sink
@@ -59,29 +55,12 @@ class Seen:
             **self.range,
         }
         self.app = app
-        self.told = run_session(sandbox, given)
+        self.told = run_client(sandbox, SESSION, given)
         self.delivery = sink.got(1)[0]
         self.calls = sandbox.calls()
         self.page = page
         self.posts = sandbox.children(page, "posts")
         self.all_campaigns = sandbox.children(self.account, "campaigns", all="true")
-
-
-def run_session(sandbox: SandboxProcess, given: dict[str, str]) -> dict[str, Any]:
-    by_proxy = {"HTTPS_PROXY": sandbox.ready["proxy"], "REQUESTS_CA_BUNDLE": sandbox.ready["ca_file"]}
-    kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    ran = subprocess.run(
-        [sys.executable, str(SESSION)],
-        input=json.dumps(given),
-        env={**kept, **by_proxy},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    told: dict[str, Any] = json.loads(ran.stdout)
-    return told
 
 
 @pytest.fixture(scope="module")
@@ -173,12 +152,4 @@ def test_it_subscribes_gets_what_it_subscribed_to_and_takes_it_back(seen: Seen) 
 
 
 def test_what_it_has_proved_is_marked_in_the_list_of_what_is_covered(seen: Seen) -> None:
-    rows = {row.name: SDK in row.proved_by for ability in read_coverage("meta") for row in ability.operations}
-    called = {row["operation"] for row in seen.calls if (row["status"] or 500) < 400}
-    proved = {name if name in rows else _general(name) for name in called}
-    assert proved == {name for name, is_marked in rows.items() if is_marked}
-
-
-def _general(operation: str) -> str:
-    """The row whose name is filled in from the path: `meta.page` is one `meta.{kind}`."""
-    return "meta.{kind}.{edge}" if operation.count(".") == 2 else "meta.{kind}"
+    assert proved(seen.calls) == marked(SDK)
