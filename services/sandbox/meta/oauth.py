@@ -54,12 +54,18 @@ def _dialog(context: Context) -> object:
     person = _person(context, family)
     if person is None:
         return _page("Login failed", "There is nobody who could log in.")
-    if family == FACEBOOK and params.get("response_type") == "token":
-        token = context.tokens.log_in(app, person, scopes, SHORT)
-        told = {"access_token": token.secret, "expires_in": str(_seconds(SHORT)), **state}
-        return _redirect(target, {}, f"#{urlencode(told)}")
-    text = context.tokens.make_code(app, person, scopes, target, _LIVES[family])
-    return _redirect(target, {"code": text, **state}, _TAILS[family])
+    kinds = set(params.get("response_type", "code").replace(",", " ").split()) if family == FACEBOOK else {"code"}
+    told = dict(state)
+    if "granted_scopes" in kinds:
+        told |= {"granted_scopes": ",".join(scopes), "denied_scopes": ""}
+    if "code" in kinds or "token" not in kinds:
+        told["code"] = context.tokens.make_code(app, person, scopes, target, _LIVES[family])
+    if "token" not in kinds:
+        return _redirect(target, told, _TAILS[family])
+    # Tokens are never in the query: everything goes into the fragment (O).
+    token = context.tokens.log_in(app, person, scopes, SHORT)
+    told |= {"access_token": token.secret, "expires_in": str(_seconds(SHORT))}
+    return _redirect(target, {}, f"#{urlencode(told)}")
 
 
 def _is_address(text: str) -> bool:

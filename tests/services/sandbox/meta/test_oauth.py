@@ -51,6 +51,27 @@ def test_a_login_gives_a_code_that_is_good_once_for_one_address(sandbox: Sandbox
     assert '"invalid_code"' in again.headers["www-authenticate"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("token", {"access_token", "expires_in"}), ("code token", {"access_token", "expires_in", "code"})],
+)
+def test_a_token_comes_in_the_fragment_and_in_no_query(sandbox: SandboxProcess, kind: str, names: set[str]) -> None:
+    app = app_named(sandbox, "main")
+    answer = dialog(sandbox, app, "www.facebook.com/dialog/oauth", response_type=kind, state="s")
+    location = urlsplit(answer.headers["location"])
+    assert location.query == "from=meta"
+    told = parse_qs(location.fragment)
+    assert set(told) == {*names, "state"}
+    assert sandbox.client.get(f"/{GRAPH}/me", params={"access_token": told["access_token"][0]}).status_code == 200
+
+
+def test_a_dialog_names_the_granted_scopes_to_who_asks_for_them(sandbox: SandboxProcess) -> None:
+    app = app_named(sandbox, "main")
+    asked = {"response_type": "code,granted_scopes", "scope": "email"}
+    back = sent_back(dialog(sandbox, app, "www.facebook.com/dialog/oauth", **asked))
+    assert (back["granted_scopes"], "code" in back) == ("public_profile,email", True)
+
+
 def test_a_code_ends_by_the_sandboxs_clock(sandbox: SandboxProcess) -> None:
     app = app_named(sandbox, "main")
     code = sent_back(dialog(sandbox, app, "www.facebook.com/dialog/oauth"))["code"]
