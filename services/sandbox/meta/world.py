@@ -58,6 +58,8 @@ class World:
         self.comment_ids: dict[str, CommentIds] = {}
         """Ids of what is written below posts, by the account whose posts they are."""
         self.agenda = Agenda()
+        self.kept: dict[str, Any] = {}
+        """What areas of the API keep beside the objects, by their names: it goes with the world."""
         self._next = dict(_FIRST_IDS)
         self._touched = 0
         self._journal = Journal()

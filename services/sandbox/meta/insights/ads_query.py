@@ -24,6 +24,7 @@ from services.sandbox.meta.insights.days import (
 )
 from services.sandbox.meta.insights.filters import Filter, read_filters
 from services.sandbox.meta.insights.names import LEVELS, check_each, check_fields, known, not_one_of
+from services.sandbox.meta.listing import NotCovered
 from services.sandbox.meta.loose import read_names, read_value
 from services.sandbox.meta.params import Params
 
@@ -70,6 +71,10 @@ def read_query(params: Params, own_level: str, today: date, earliest: date) -> A
     check_each("breakdowns", breakdowns, known("breakdowns"))
     check_each("action_breakdowns", action_breakdowns, known("action_breakdowns"))
     combinations.check_breakdowns(breakdowns, action_breakdowns, fields)
+    of_summary = _names(params, "summary_action_breakdowns")
+    check_each("summary_action_breakdowns", of_summary, known("action_breakdowns"))
+    if of_summary not in {(), combinations.DEFAULT_FOR_ACTIONS}:
+        raise NotCovered("parameter summary_action_breakdowns of ads insights")
     windows = _names(params, "action_attribution_windows")
     check_each("action_attribution_windows", windows, known("action_attribution_windows"))
     if not fields:

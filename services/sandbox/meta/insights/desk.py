@@ -1,7 +1,6 @@
 """What reports a world has at hand: those that somebody is reading page by page, and those that were ordered."""
 
 from collections import OrderedDict
-from weakref import WeakKeyDictionary
 
 from services.sandbox.meta.insights.ads_query import AdsQuery
 from services.sandbox.meta.insights.ads_report import Report, Scope
@@ -33,12 +32,9 @@ class Desk:
         self._open.clear()
 
 
-_DESKS: WeakKeyDictionary[World, Desk] = WeakKeyDictionary()
-"""By world: a reset makes another one, and the desk goes with the old."""
-
-
 def desk_of(world: World) -> Desk:
-    found = _DESKS.get(world)
+    """The one desk of a world; a reset makes another of both."""
+    found: Desk | None = world.kept.get(__name__)
     if found is None:
-        found = _DESKS[world] = Desk(world)
+        found = world.kept[__name__] = Desk(world)
     return found

@@ -140,6 +140,7 @@ def test_documented_combinations_are_taken(breakdowns: str, actions: str) -> Non
         {"breakdowns": "product_id"},
         {"breakdowns": "skan_conversion_id,app_id"},
         {"action_breakdowns": "action_carousel_card_id"},
+        {"summary_action_breakdowns": "action_device"},
         {"filtering": '[{"field":"campaign.name","operator":"STEM_MATCH","value":"x"}]'},
     ],
 )
