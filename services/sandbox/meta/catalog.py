@@ -76,7 +76,7 @@ _KINDS = (
         },
     ),
     Kind(
-        "post", "PagePost", ("id", "message", "created_time"), ("pages_read_engagement",), "pages",
+        "post", "Post", ("id", "message", "created_time"), ("pages_read_engagement",), "pages",
         {"comments": "comment"},
     ),
     Kind(

@@ -51,6 +51,10 @@ def test_a_field_that_meta_does_not_know_is_refused(sandbox: SandboxProcess) -> 
     assert refusal(answer) == (400, 100, None)
     assert "nonexisting field (colour) on node type (AdAccount)" in answer.json()["error"]["message"]
     assert refusal(sandbox.get(account, fields="name{first}")) == (400, 100, None)
+    post = sandbox.children(sandbox.accounts("page")[0], "posts")[0]["id"]
+    # As the documents have it (docs/graph-api/advanced, read-after-write).
+    words = "(#100) Tried accessing nonexisting field (permalink_urls) on node type (Post)"
+    assert sandbox.get(post, fields="permalink_urls").json()["error"]["message"] == words
     nested = sandbox.get(account, fields="campaigns.limit(1){colour}")
     assert refusal(nested) == (400, 100, None)
 
