@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import random
 import string
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -35,6 +36,8 @@ FAMILIES: Mapping[str, str] = {"graph.instagram.com": INSTAGRAM, "graph.threads.
 HOSTS = {FACEBOOK: "graph.facebook.com", INSTAGRAM: "graph.instagram.com", THREADS: "graph.threads.net"}
 _PREFIXES = {FACEBOOK: "EAA", INSTAGRAM: "IGAA", THREADS: "THAA"}  # T
 MAX_CODES = 10_000
+MAX_ISSUED = 20_000
+"""Of tokens that were asked for, the oldest go: a long soak must not grow without end."""
 PageKey = tuple[str, str, str, datetime | None]
 """App, person, page and end of a page token."""
 _SIGNS = string.ascii_letters + string.digits
@@ -121,6 +124,7 @@ class Tokens:
         self._declined: dict[tuple[str, str], list[str]] = {}
         self._page_tokens: dict[PageKey, Token] = {}
         self._issued = 0
+        self._issued_secrets: deque[str] = deque()
         self.codes: dict[str, Code] = {}
         self.apps: dict[str, App] = {}
         """By the part they play."""
@@ -183,7 +187,10 @@ class Tokens:
             login_at=like.login_at or like.issued_at,
             long_lived=long_lived,
         )
-        return self.add(made)
+        self._issued_secrets.append(self.add(made).secret)
+        if len(self._issued_secrets) > MAX_ISSUED:
+            del self._by_secret[self._issued_secrets.popleft()]
+        return made
 
     def log_in(self, app: App, person: tuple[str, str], scopes: tuple[str, ...], lifetime: timedelta) -> Token:
         """The token of somebody who has just granted an app these scopes, for all that they have."""
@@ -211,7 +218,7 @@ class Tokens:
         ends = None if token.long_lived else token.expires_at
         key = (token.app.id, token.owner[1], page.id, ends)
         known = self._page_tokens.get(key) or self._first_page_token(key)
-        if known is None or known.revoked_subcode is not None:
+        if known is None or known.revoked_subcode is not None or known.secret not in self._by_secret:
             linked = page.values.get("instagram_business_account")
             seen = {page.id, token.app.id, *((str(linked),) if linked in token.sees else ())}
             like = replace(token, kind="page", owner=("page", page.id), sees=frozenset(seen), granter=token.owner[1])

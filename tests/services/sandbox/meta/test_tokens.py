@@ -6,6 +6,10 @@ import time
 
 import pytest
 
+from services.sandbox.clock import Clock
+from services.sandbox.meta.assets import make_cast
+from services.sandbox.meta.first_tokens import make_tokens
+from services.sandbox.meta.world import World
 from tests.support.sandbox import GRAPH, SandboxProcess
 
 pytestmark = pytest.mark.e2e
@@ -162,6 +166,25 @@ def test_an_app_knows_itself(sandbox: SandboxProcess) -> None:
     assert sandbox.get("app", fields="name").json() == {"name": app["name"], "id": app["id"]}
     assert sandbox.get(app["id"]).json()["name"] == app["name"]
     assert sandbox.get(app["id"], token="user_limited").status_code == 400
+
+
+def test_the_oldest_of_very_many_tokens_go_and_pages_get_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.sandbox.meta.tokens.MAX_ISSUED", 3)
+    clock = Clock(lambda: 0.0)
+    world = World(7, "small", clock)
+    cast = make_cast(world)
+    tokens = make_tokens(world, cast, clock)
+    limited = next(token for token in tokens.all() if token.id == "user_limited")
+    first = tokens.page_token(limited, cast.pages["busy"])
+    assert first is not None
+    assert tokens.page_token(limited, cast.pages["busy"]) is first
+    before = len(tokens.all())
+    for _ in range(5):
+        tokens.issue(limited, None)
+    assert (len(tokens.all()), tokens.find(first.secret), tokens.find(limited.secret)) == (before + 2, None, limited)
+    again = tokens.page_token(limited, cast.pages["busy"])
+    assert again is not None
+    assert tokens.find(again.secret) is again is not first
 
 
 def as_main(sandbox: SandboxProcess) -> dict[str, str]:
