@@ -15,6 +15,7 @@ from tests.support.webhook_sink import WebhookSink, webhook_sink
 
 pytestmark = pytest.mark.e2e
 SESSION = Path(__file__).with_name("sdk_session.py")
+WRITES = Path(__file__).with_name("sdk_writes.py")
 SDK = "facebook-business"
 DAYS = 7
 
@@ -57,10 +58,14 @@ class Seen:
         self.app = app
         self.told = run_client(sandbox, SESSION, given)
         self.delivery = sink.got(1)[0]
-        self.calls = sandbox.calls()
         self.page = page
         self.posts = sandbox.children(page, "posts")
         self.all_campaigns = sandbox.children(self.account, "campaigns", all="true")
+        linked = next(each["id"] for each in sandbox.token_row("page_busy")["sees"] if each["type"] == "instagram")
+        self.written = run_client(sandbox, WRITES, {**given, "instagram": linked})
+        self.labelled = sandbox.children(self.account, "campaigns")
+        self.later_posts = sandbox.children(page, "posts")
+        self.calls = sandbox.calls()
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +135,25 @@ def test_what_it_creates_is_in_the_world(seen: Seen) -> None:
     page = seen.told["page"]
     assert (page["id"], page["message"]) == (page["newest"], "Said by the SDK")
     assert seen.posts[0]["id"] == page["id"]
+
+
+def test_what_it_writes_of_ads_is_found_again(seen: Seen) -> None:
+    ads = seen.written["ads"]
+    assert ads["by_label"] == [ads["campaign"]]
+    assert ads["images"] == [ads["image"]]
+    assert (ads["copied"], ads["budget"]) == (["ad", "adset", "campaign"], "2000")
+    assert {"Labelled", "Labelled - Copy"} <= {row["name"] for row in seen.labelled}
+
+
+def test_what_it_publishes_is_public_and_what_it_schedules_is_not(seen: Seen) -> None:
+    page, instagram = seen.written["page"], seen.written["instagram"]
+    assert page["shown"] == {"id": page["post"], "message": "Changed"}
+    assert page["scheduled"] == [page["later"]]
+    public = [row["id"] for row in seen.later_posts]
+    assert page["post"] in public
+    assert page["later"] not in public
+    assert (instagram["id"], instagram["caption"]) == (instagram["newest"], "By the SDK")
+    assert (instagram["last"], instagram["used"]) == ("FINISHED", 1)
 
 
 def test_its_exceptions_tell_metas_codes(seen: Seen) -> None:
