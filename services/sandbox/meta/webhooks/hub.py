@@ -6,6 +6,7 @@ from typing import Any
 from services.sandbox.exchange import Surroundings
 from services.sandbox.meta.alarm import Alarm
 from services.sandbox.meta.tokens import App, Tokens
+from services.sandbox.meta.webhooks import stories
 from services.sandbox.meta.webhooks.book import Book, Installation, Subscription
 from services.sandbox.meta.webhooks.events import Event, events_of
 from services.sandbox.meta.webhooks.sending import Change, Sender
@@ -20,7 +21,6 @@ class Webhooks:
 
     def __init__(self, around: Surroundings, world: World, tokens: Tokens) -> None:
         self.book = Book()
-        self.deliveries = around.deliveries
         self._clock = around.clock
         self._world = world
         self._tokens = tokens
@@ -78,12 +78,23 @@ class Webhooks:
         )
 
     def _on_write(self, kind_of_write: str, node: Node) -> None:
+        if kind_of_write == "create" and stories.is_story(node):
+            self._world.agenda.at(node.created_at + stories.LIFE, lambda _: self._tell_story(node.id))
         if not self.book.subscriptions:
             return
         now = self._clock.now()
         before = None if kind_of_write == "create" else self._world.before_last_write(node.id)
         for event in events_of(self._world, kind_of_write, node, before, now):
             self._tell_event(event)
+
+    def _tell_story(self, media_id: str) -> None:
+        story = self._world.nodes.get(media_id)
+        apps = [found.app for found in self.book.of_object("instagram") if stories.may_hear(found.app)]
+        if story is None or not apps:
+            return
+        value = stories.story_insights(self._world, story)
+        for app in apps:
+            self.tell("instagram", self._world.nodes[story.account], stories.FIELD, value, only=app)
 
     def _tell_event(self, event: Event) -> None:
         self.tell(event.object, event.account, event.field, event.value)
