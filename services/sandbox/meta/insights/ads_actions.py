@@ -40,6 +40,15 @@ _OFF_META: Mapping[str, Count] = {
     "offsite_conversion.fb_pixel_lead": lambda numbers: numbers.leads,
     "lead": lambda numbers: numbers.leads,
 }
+_VIEWED: Mapping[str, Count] = {
+    "link_click": lambda numbers: numbers.leads,
+    "landing_page_view": lambda numbers: numbers.leads,
+    "post_reaction": lambda numbers: numbers.comments,
+    "video_view": lambda numbers: numbers.video_p95,
+    "post_engagement": lambda numbers: numbers.leads + numbers.comments + numbers.video_p95,
+    "page_engagement": lambda numbers: numbers.leads + numbers.comments + numbers.video_p95,
+}
+"""How many followed a view without a click. Made up, and counts of the world, so that windows add up as well."""
 _PURCHASES = ("offsite_conversion.fb_pixel_purchase", "purchase", "omni_purchase")
 _RESULT_OF_GOAL: Mapping[str, str] = {
     "LINK_CLICKS": "link_click",
@@ -71,7 +80,7 @@ def counts_of(row: RowContext, numbers: Numbers | None = None) -> dict[str, int]
 
 
 def actions(row: RowContext) -> Entries | None:
-    return _entries(row, lambda numbers: counts_of(row, numbers), str)
+    return _entries(row, lambda numbers: counts_of(row, numbers), str, _viewed)
 
 
 def unique_actions(row: RowContext) -> Entries | None:
@@ -95,7 +104,7 @@ def action_values(row: RowContext) -> Entries | None:
 
 def cost_per_action(row: RowContext) -> Entries | None:
     spend = row.spend
-    return _entries(row, lambda numbers: counts_of(row, numbers), lambda count: rate(spend, count) or "0")
+    return _entries(row, lambda numbers: counts_of(row, numbers), lambda count: rate(spend, count) or "0", _viewed)
 
 
 def roas(kind: str) -> Callable[[RowContext], Entries | None]:
@@ -155,19 +164,26 @@ def _result(row: RowContext, write: Callable[[int], str]) -> list[dict[str, Any]
     return [shown]
 
 
-def _windows(row: RowContext, count: int) -> Iterator[tuple[str, int]]:
-    """Every window that was asked for. `value` stays what it is without windows (O).
+def _viewed(numbers: Numbers, kind: str) -> int:
+    count = _VIEWED.get(kind)
+    return count(numbers) if count else 0
 
-    Made up, and such that windows add up as counts do: every action of the world follows a click at once, so that all
-    click windows hold all of them and view windows none.
+
+def _windows(row: RowContext, count: int, viewed: int) -> Iterator[tuple[str, int]]:
+    """Every window that was asked for and has something. `value` stays what it is without windows (O): those of
+    `7d_click` and `1d_view` together (O, "default"). Whoever clicked here did so within a day (made up).
     """
     for window in row.windows:
-        if window not in GONE_WINDOWS and window.endswith("_click"):
-            yield window, count
+        within = viewed if window == "1d_view" else count - viewed if window.endswith("_click") else 0
+        if within and window not in GONE_WINDOWS and not window.startswith("skan"):
+            yield window, within
 
 
 def _entries(
-    row: RowContext, count: Callable[[Numbers], Mapping[str, int]], write: Callable[[int], str]
+    row: RowContext,
+    count: Callable[[Numbers], Mapping[str, int]],
+    write: Callable[[int], str],
+    viewed: Callable[[Numbers, str], int] = lambda numbers, kind: 0,
 ) -> Entries | None:
     """An entry per kind of action and per part that is asked for beside it."""
     by_device = row.devices.items() if "action_device" in row.action_breakdowns else [("", row.numbers)]
@@ -176,7 +192,8 @@ def _entries(
         for kind, number in count(numbers).items():
             shown = _parts(row, kind, device)
             shown["value"] = write(number)
-            shown |= {window: write(within) for window, within in _windows(row, number)}
+            windows = _windows(row, number, viewed(numbers, kind))
+            shown |= {window: write(within) for window, within in windows}
             entries.append(shown)
     return entries or None
 

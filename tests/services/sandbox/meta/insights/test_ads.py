@@ -193,13 +193,21 @@ def test_rates_follow_from_the_counts(sandbox: SandboxProcess) -> None:
     assert abs(costs["link_click"] - numbers["spend"] / int(actions["link_click"])) < near
 
 
-def test_windows_of_attribution_are_shown_beside_the_value_and_gone_ones_are_not(sandbox: SandboxProcess) -> None:
+def test_windows_of_attribution_add_up_to_the_value_and_gone_ones_are_not_shown(sandbox: SandboxProcess) -> None:
     account = sandbox.accounts("ad_account")[0]
-    asked = {"fields": "actions", "action_attribution_windows": "['1d_click','7d_view','28d_view']"}
-    [row] = sandbox.get(f"{account['id']}/insights", **asked).json()["data"]
-    [plain] = sandbox.get(f"{account['id']}/insights", fields="actions").json()["data"]
-    assert {name for entry in row["actions"] for name in entry} == {"action_type", "value", "1d_click"}
+    path = f"{account['id']}/insights"
+    windows = "['1d_click','7d_click','1d_view','7d_view','28d_view']"
+    [row] = sandbox.get(path, fields="actions", action_attribution_windows=windows).json()["data"]
+    [plain] = sandbox.get(path, fields="actions").json()["data"]
+    shown = {name for entry in row["actions"] for name in entry}
+    assert shown == {"action_type", "value", "1d_click", "7d_click", "1d_view"}
     assert [entry["value"] for entry in row["actions"]] == [entry["value"] for entry in plain["actions"]]
+    for entry in row["actions"]:
+        assert int(entry["7d_click"]) + int(entry.get("1d_view", 0)) == int(entry["value"])
+    by_day = sandbox.get(path, fields="actions", action_attribution_windows=windows, time_increment="1", limit="40")
+    views = [entry for day in by_day.json()["data"] for entry in day["actions"] if entry["action_type"] == "link_click"]
+    whole = next(entry for entry in row["actions"] if entry["action_type"] == "link_click")
+    assert sum(int(entry.get("1d_view", 0)) for entry in views) == int(whole["1d_view"])
 
 
 def test_actions_off_meta_and_people_are_not_counted_by_the_hour(sandbox: SandboxProcess) -> None:
