@@ -19,6 +19,8 @@ from services.sandbox.state import Sandbox
 
 MAX_CONTROL_BYTES = 256 * 1024
 MAX_METRIC_DAYS = 1000
+MAX_METRIC_ROWS = 500_000
+"""A large world has tens of millions of them; so many are written in some ten seconds."""
 Reply = tuple[int, object]
 """Status and JSON content; bytes are sent as they are, as PEM."""
 
@@ -89,6 +91,8 @@ def _metrics(platform: Platform, kind: str, node_id: str, query: Query) -> objec
     if (until - since).days >= MAX_METRIC_DAYS:
         raise Refused(400, f"at most {MAX_METRIC_DAYS} days are shown at once")
     by = query.get("by", [None])[-1]
+    if by and _counted(platform, kind, node_id, by) * ((until - since).days + 1) > MAX_METRIC_ROWS:
+        raise Refused(413, f"that is more than {MAX_METRIC_ROWS} rows: ask for fewer days")
     try:
         rows = platform.metrics(kind, node_id, since, until, by)
     except NotServed as gap:
@@ -97,6 +101,11 @@ def _metrics(platform: Platform, kind: str, node_id: str, query: Query) -> objec
         below = f" with {by!r}" if by else ""
         raise Refused(404, f"{platform.name} has no {kind} {node_id!r}{below} with daily numbers in this world")
     return {"count": len(rows), "rows": rows}
+
+
+def _counted(platform: Platform, kind: str, node_id: str, child: str) -> int:
+    accounts = platform.describe()["accounts"]
+    return next((row["children"].get(child, 0) for row in accounts if (row["type"], row["id"]) == (kind, node_id)), 0)
 
 
 async def get_calls(sandbox: Sandbox, call: ControlCall) -> Reply:

@@ -78,6 +78,17 @@ def test_daily_numbers_of_children_are_those_of_the_account(sandbox: SandboxProc
     assert sandbox.client.get(path, params={**query, "by": "nonsense"}).status_code == 404
 
 
+def test_more_daily_numbers_than_can_be_written_at_once_are_asked_for_in_parts(sandbox: SandboxProcess) -> None:
+    sandbox.reset(size="large")
+    account = sandbox.accounts("ad_account")[0]
+    path = f"/_sandbox/world/meta/ad_account/{account['id']}/metrics"
+    month = {"since": "2026-10-01", "until": "2026-10-31"}
+    refused = sandbox.client.get(path, params={**month, "by": "ads"})
+    assert (refused.status_code, "fewer days" in refused.json()["error"]) == (413, True)
+    assert sandbox.client.get(path, params=month).json()["count"] == 31
+    sandbox.reset(size="small")
+
+
 def test_half_of_what_there_is_changed_within_two_days(sandbox: SandboxProcess) -> None:
     now = datetime.fromisoformat(sandbox.world["now"])
     campaigns = sandbox.children(sandbox.accounts("ad_account")[0], "campaigns")
