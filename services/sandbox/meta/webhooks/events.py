@@ -28,6 +28,7 @@ _ITEMS = {"added_photos": "photo", "added_video": "video", "shared_story": "shar
 """`status_type` of a post (S) -> `item` of a change; every other: status."""
 _LEVELS = {"campaign": "CAMPAIGN", "adset": "AD_SET", "ad": "AD", "adcreative": "CREATIVE"}  # O
 _MOST_BELOW = 1_000
+_VIDEO_ENDS = frozenset({"ready", "upload_failed", "error", "expired"})
 _MENTION = re.compile(r"@([A-Za-z0-9._]{1,30})")
 _IN_PROCESS = frozenset({"IN_PROCESS", "PENDING_REVIEW"})
 """That a review counts as processing is M."""
@@ -163,6 +164,20 @@ def _post_above(world: World, node: Node) -> Node | None:
     return found
 
 
+def _video(write: _Write) -> Iterator[Event]:
+    """`videos`: a video was processed, or could not be (field S, the value's shape M)."""
+    if write.before is None:
+        return
+    was, status = (_video_status(node) for node in (write.before, write.node))
+    if write.kind == "change" and was != status and status in _VIDEO_ENDS:
+        yield Event("page", write.account, "videos", {"id": write.node.id, "status": {"video_status": status}})
+
+
+def _video_status(node: Node) -> str:
+    status = node.values.get("status")
+    return str(status.get("video_status")) if isinstance(status, Mapping) else ""
+
+
 def _instagram_comment(write: _Write) -> Iterator[Event]:
     """`comments`: new ones only (O samples)."""
     values = write.node.values
@@ -293,6 +308,7 @@ def _lead(write: _Write) -> Iterator[Event]:
 _READERS: Mapping[str, Callable[[_Write], Iterator[Event]]] = {
     "post": _post,
     "comment": _comment,
+    "video": _video,
     "media": _medium,
     "ig_comment": _instagram_comment,
     "threads_post": _thread,

@@ -41,6 +41,18 @@ def test_a_like_is_told_once_until_it_is_taken_back(sandbox: SandboxProcess, sin
     assert {(value["post_id"], value["from"]["id"]) for value in told} == {(post, page)}
 
 
+def test_a_video_is_told_when_it_is_ready_and_when_its_post_is_there(
+    sandbox: SandboxProcess, sink: WebhookSink
+) -> None:
+    page = listen_to_page(sandbox, sink, "feed,videos")
+    video = written(sandbox, f"{page}/videos", "page_busy", file_url="https://example.com/a.mp4")["id"]
+    sandbox.client.post("/_sandbox/clock", json={"advance_seconds": 3})
+    (delivery,) = sink.got(1)
+    told = {change["field"]: change["value"] for change in delivery.content["entry"][0]["changes"]}
+    assert told["videos"] == {"id": video, "status": {"video_status": "ready"}}
+    assert (told["feed"]["item"], told["feed"]["video_id"]) == ("video", video)
+
+
 def test_a_scheduled_post_is_told_when_it_goes_out_though_nobody_calls(
     sandbox: SandboxProcess, sink: WebhookSink
 ) -> None:
