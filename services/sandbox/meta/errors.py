@@ -6,7 +6,7 @@ Statuses of throttles are not documented; 403 for code 4 and 400 for 80002 were 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +37,8 @@ class GraphError(Exception):
     text: str | None = None
     data: Mapping[str, Any] | None = None
     """`error_data`: an object here, sometimes a JSON text at Meta's (S takes both)."""
+    original: Mapping[str, Any] | None = None
+    """What a write would have answered that is done, though its answer could not be read."""
     headers: list[tuple[str, str]] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -58,7 +60,10 @@ class GraphError(Exception):
             "error_data": self.data,
         }
         error.update({key: value for key, value in optional.items() if value is not None})
-        return {"error": {**error, "fbtrace_id": trace_id}}
+        error["fbtrace_id"] = trace_id
+        if self.original is not None:
+            error["original_response"] = self.original
+        return {"error": error}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +190,11 @@ def missing_permission(kind: str, scopes: tuple[str, ...]) -> GraphError:
 def unknown_field(name: str, type_name: str) -> GraphError:
     """T."""
     return GraphError(400, 100, f"(#100) Tried accessing nonexisting field ({name}) on node type ({type_name})")
+
+
+def unread(error: GraphError, done: Mapping[str, Any]) -> GraphError:
+    """A write that is done, and an answer that could not be read (O, docs/graph-api/advanced)."""
+    return replace(error, type="FacebookApiException", original=done)
 
 
 def unknown_alias(name: str) -> GraphError:

@@ -1,48 +1,32 @@
-"""Reading after writing in one call: `fields` on a create or an update (T; Meta's guide names it read-after-write).
+"""Reading after writing in one call: `fields` on a create or an update (O, docs/graph-api/advanced).
 
-Names are looked at before anything is done: a call that is refused for an unknown one has had no effect (M).
+The write comes first: if the read fails, it is done all the same, and the error carries what the write would have
+answered as `original_response`, under a type of its own (O).
 """
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any
 
-from services.sandbox.meta.catalog import KINDS, edges_of, fields_of
-from services.sandbox.meta.errors import unknown_field
-from services.sandbox.meta.fields import parse_fields
-from services.sandbox.meta.operations import Context, Run
+from services.sandbox.meta.errors import GraphError, unread
+from services.sandbox.meta.operations import Context
 from services.sandbox.meta.world import Node
-
-
-def check_fields(context: Context, kind: str) -> None:
-    """Raises: GraphError 100 for a field that the kind does not have, 2500 for text that cannot be read."""
-    text, host = _asked(context), context.request.host
-    known = fields_of(kind, host) | edges_of(kind, host) | KINDS[kind].edges.keys()
-    for field in parse_fields(text) if text else ():
-        if field.name not in known:
-            raise unknown_field(field.name, KINDS[kind].type_name)
 
 
 def answer(context: Context, node: Node, **also: Any) -> dict[str, Any]:
     """The id and what else the call gives, or what `fields` asks for."""
-    if _asked(context):
+    return _read(context, node, {"id": node.id, **also})
+
+
+def changed(context: Context, node: Node) -> dict[str, Any]:
+    """`{"success": true}`, with what `fields` asks for."""
+    done = {"success": True}
+    return {**_read(context, node, done), **done}
+
+
+def _read(context: Context, node: Node, done: Mapping[str, Any]) -> dict[str, Any]:
+    if not context.params.get("fields", "").strip():
+        return dict(done)
+    try:
         return context.reader.object(node, context.params)
-    return {"id": node.id, **also}
-
-
-def reading_back(kind: str) -> Callable[[Run], Run]:
-    """For an operation that makes such a kind: the fields that its answer shall have are known before it begins."""
-
-    def around(run: Run) -> Run:
-        @wraps(run)
-        def checked(context: Context) -> object:
-            check_fields(context, kind)
-            return run(context)
-
-        return checked
-
-    return around
-
-
-def _asked(context: Context) -> str:
-    return context.params.get("fields", "").strip()
+    except GraphError as error:
+        raise unread(error, done) from error

@@ -10,7 +10,7 @@ from typing import Any
 from services.sandbox.meta import inputs
 from services.sandbox.meta.errors import bad_parameter
 from services.sandbox.meta.operations import Context, Operation
-from services.sandbox.meta.read_back import answer, check_fields, reading_back
+from services.sandbox.meta.read_back import answer, changed
 from services.sandbox.meta.world import Moment, Node, Ref
 
 SCOPES = ("ads_management",)
@@ -66,15 +66,13 @@ def _shown(label: Node) -> dict[str, Any]:
     return {"id": label.id, "name": label.values["name"], **times}
 
 
-@reading_back("adlabel")
 def _create(context: Context) -> object:
     return answer(context, _make(context, context.named, inputs.required(context.params, "name")))
 
 
 def _rename(context: Context) -> object:
-    check_fields(context, "adlabel")
-    context.world.change(context.named, {"name": inputs.required(context.params, "name")})
-    return {"success": True}
+    label = context.world.change(context.named, {"name": inputs.required(context.params, "name")})
+    return changed(context, label)
 
 
 def _delete(context: Context) -> object:

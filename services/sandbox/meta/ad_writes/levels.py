@@ -13,7 +13,6 @@ from services.sandbox.meta.ad_writes.making import (
     change,
     check_changeable,
     delete,
-    done,
     given_for,
     make,
     moment_in,
@@ -25,7 +24,7 @@ from services.sandbox.meta.ad_writes.making import (
 )
 from services.sandbox.meta.inputs import missing
 from services.sandbox.meta.operations import Context, Operation
-from services.sandbox.meta.read_back import answer
+from services.sandbox.meta.read_back import answer, changed
 from services.sandbox.meta.world import Node, Ref, World
 
 SCOPES = ("ads_management",)
@@ -164,7 +163,7 @@ def _update_ad(context: Context) -> object:
         change(context, ad, {**shown_values(account, given), **shown})
         if creative:
             context.world.link(ad, "adcreatives", [creative.id])
-    return done(context, ad)
+    return changed(context, ad)
 
 
 OPERATIONS = (

@@ -13,7 +13,7 @@ from services.sandbox.meta.ad_writes.labels import attach, read_labels
 from services.sandbox.meta.ad_writes.parameters import read_parameters
 from services.sandbox.meta.inputs import choice
 from services.sandbox.meta.operations import Context
-from services.sandbox.meta.read_back import answer, check_fields
+from services.sandbox.meta.read_back import changed
 from services.sandbox.meta.world import Moment, Node
 
 Given = Mapping[str, Any]
@@ -34,7 +34,6 @@ def now_of(context: Context) -> datetime:
 
 def given_for(context: Context, kind: str, verb: str) -> dict[str, Any]:
     """Raises: GraphError 100; a new object is active or paused (O)."""
-    check_fields(context, kind)
     given = read_parameters(kind, verb, context.params, now_of(context))
     if verb == "create" and "status" in given:
         choice(context.params, "status", ("ACTIVE", "PAUSED"))
@@ -102,12 +101,6 @@ def make(context: Context, kind: str, values: Mapping[str, Any], account: Node, 
     return node
 
 
-def done(context: Context, node: Node) -> dict[str, Any]:
-    """`{"success": true}`, with what `fields` reads back."""
-    read_back = answer(context, node) if context.params.get("fields", "").strip() else {}
-    return {**read_back, "success": True}
-
-
 def change(context: Context, node: Node, values: Mapping[str, Any]) -> None:
     """Give an object new values; a new status goes down to what hangs below. Raises: GraphError 100 for its labels."""
     world = context.world
@@ -152,7 +145,7 @@ def updater(check: Callable[[Context, Node, Given], None]) -> Callable[[Context]
         if not only_validates(given):
             values = shown_values(context.world.nodes[node.account], given)
             change(context, node, {**values, **_left_of_budget(node, given)})
-        return done(context, node)
+        return changed(context, node)
 
     return run
 

@@ -1,9 +1,9 @@
 """Pixels of an ad account: made and changed (parameters S)."""
 
-from services.sandbox.meta.ad_writes.making import done, given_for, moment_in, now_of, shown_values
+from services.sandbox.meta.ad_writes.making import given_for, moment_in, now_of, shown_values
 from services.sandbox.meta.inputs import missing
 from services.sandbox.meta.operations import Context, Operation
-from services.sandbox.meta.read_back import answer
+from services.sandbox.meta.read_back import answer, changed
 from services.sandbox.meta.world import Node, Ref
 
 SCOPES = ("ads_management",)
@@ -35,7 +35,7 @@ def _update(context: Context) -> object:
     pixel = context.named
     given = given_for(context, "pixel", "update")
     context.world.change(pixel, shown_values(context.world.nodes[pixel.account], given))
-    return done(context, pixel)
+    return changed(context, pixel)
 
 
 OPERATIONS = (

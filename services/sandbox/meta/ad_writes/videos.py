@@ -12,13 +12,12 @@ from services.sandbox.meta.operations import GRAPH, Context, Operation
 from services.sandbox.meta.publishing.media import is_reachable
 from services.sandbox.meta.publishing.refusals import no_image
 from services.sandbox.meta.publishing.videos import GRAPH_VIDEO, PROCESSING, status_of
-from services.sandbox.meta.read_back import answer, reading_back
+from services.sandbox.meta.read_back import answer
 from services.sandbox.meta.world import Node, World
 
 SCOPES = ("ads_management",)
 
 
-@reading_back("ad_video")
 def _create(context: Context) -> object:
     """Nobody sees it but in an ad. An address that does not answer ends in the status `error` (O)."""
     account, params, world, now = context.named, context.params, context.world, now_of(context)

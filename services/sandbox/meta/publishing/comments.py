@@ -10,13 +10,12 @@ from services.sandbox.meta import inputs
 from services.sandbox.meta.operations import Context, Operation
 from services.sandbox.meta.publishing.instagram import COMMENT_SCOPES, HOSTS
 from services.sandbox.meta.publishing.posts import page_token_only, read_message
-from services.sandbox.meta.read_back import answer, reading_back
+from services.sandbox.meta.read_back import answer
 from services.sandbox.meta.world import Moment, Node, Ref
 
 PAGE_SCOPES = ("pages_manage_engagement",)
 
 
-@reading_back("comment")
 def _on_page(context: Context) -> object:
     """On a post, or as a reply on a comment, which then counts one more."""
     page_token_only(context)
@@ -59,7 +58,6 @@ def _edit_on_page(context: Context) -> object:
     return {"success": True}
 
 
-@reading_back("ig_comment")
 def _on_instagram(context: Context) -> object:
     above, world, now = context.named, context.world, context.around.clock.now()
     text = inputs.required(context.params, "message")

@@ -18,7 +18,7 @@ from services.sandbox.meta.posts import count_media
 from services.sandbox.meta.publishing import containers, refusals
 from services.sandbox.meta.publishing.media import is_reachable, other_format
 from services.sandbox.meta.publishing.reels import upload_address
-from services.sandbox.meta.read_back import answer, reading_back
+from services.sandbox.meta.read_back import answer
 from services.sandbox.meta.versions import CURRENT
 from services.sandbox.meta.world import Moment, Node, Ref, World
 
@@ -34,7 +34,6 @@ STORY_LIFE = timedelta(hours=24)  # O
 _PUBLISHED_AT = "published_moments"
 
 
-@reading_back("container")
 def _create(context: Context) -> object:
     """Nothing of it is public until it is published (O)."""
     params, owner = context.params, context.named
@@ -126,7 +125,6 @@ def _children(context: Context, owner: Node) -> list[str]:
     return ids
 
 
-@reading_back("media")
 def _publish(context: Context) -> object:
     """The one call with a public effect."""
     owner, world, now = context.named, context.world, context.around.clock.now()

@@ -12,13 +12,12 @@ from services.sandbox.meta.publishing.media import is_reachable
 from services.sandbox.meta.publishing.posts import SCOPES, make_post, page_token_only, read_message
 from services.sandbox.meta.publishing.schedule import NOW, read_plan
 from services.sandbox.meta.publishing.stories import list_story
-from services.sandbox.meta.read_back import answer, reading_back
+from services.sandbox.meta.read_back import answer
 from services.sandbox.meta.world import Moment, Node, Ref
 
 MAX_PHOTO_BYTES = 4 * 1024 * 1024  # T
 
 
-@reading_back("photo")
 def _create(context: Context) -> object:
     """An unpublished photo is seen by nobody until a post or a story takes it: repeating this is harmless (T)."""
     page, params, world = context.named, context.params, context.world

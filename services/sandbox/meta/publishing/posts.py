@@ -16,7 +16,7 @@ from services.sandbox.meta.posts import count_post
 from services.sandbox.meta.publishing import refusals
 from services.sandbox.meta.publishing.media import is_reachable
 from services.sandbox.meta.publishing.schedule import Plan, check_moment, read_plan
-from services.sandbox.meta.read_back import answer, reading_back
+from services.sandbox.meta.read_back import answer
 from services.sandbox.meta.world import Moment, Node, Ref, World
 
 SCOPES = ("pages_manage_posts",)
@@ -98,7 +98,6 @@ def publish(world: World, post: Node, at: datetime, *, listed: bool = True) -> N
         _list_publicly(world, published)
 
 
-@reading_back("post")
 def _create(context: Context) -> object:
     page, params = context.named, context.params
     page_token_only(context)

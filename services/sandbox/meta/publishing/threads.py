@@ -16,7 +16,7 @@ from services.sandbox.meta.posts import count_thread
 from services.sandbox.meta.publishing import containers, refusals
 from services.sandbox.meta.publishing.instagram import chosen
 from services.sandbox.meta.publishing.media import is_reachable
-from services.sandbox.meta.read_back import answer, reading_back
+from services.sandbox.meta.read_back import answer
 from services.sandbox.meta.world import Moment, Node
 
 HOSTS = ("graph.threads.net",)
@@ -123,7 +123,6 @@ def _children(context: Context, owner: Node) -> list[str]:
     return ids
 
 
-@reading_back("threads_post")
 def _publish(context: Context) -> object:
     """The one call with a public effect. Not ready is told as not found (T), failed and expired too (M)."""
     owner, world = context.named, context.world

@@ -15,7 +15,7 @@ from services.sandbox.meta.publishing.media import is_reachable
 from services.sandbox.meta.publishing.posts import SCOPES, make_post, page_token_only, publish
 from services.sandbox.meta.publishing.schedule import Plan, read_plan
 from services.sandbox.meta.publishing.stories import list_story
-from services.sandbox.meta.read_back import answer, reading_back
+from services.sandbox.meta.read_back import answer
 from services.sandbox.meta.world import Moment, Node, Ref, World
 
 GRAPH_VIDEO = "graph-video.facebook.com"
@@ -144,7 +144,6 @@ def _publish(context: Context, video: Node, at: datetime) -> None:
         world.enlist(video, page, edge)
 
 
-@reading_back("video")
 def _create(context: Context) -> object:
     page_token_only(context)
     phase = inputs.choice(context.params, "upload_phase", PHASES)

@@ -160,10 +160,12 @@ def test_a_deleted_post_is_unknown_from_then_on(sandbox: SandboxProcess) -> None
     assert sandbox.children(page(sandbox), "posts")[0]["id"] != old
 
 
-def test_an_unknown_field_to_read_back_is_refused_before_anything_is_posted(sandbox: SandboxProcess) -> None:
-    error = refusal(sandbox, feed(sandbox), PAGE, message="Never seen", fields="id,fame")
-    assert "nonexisting field (fame)" in error["message"]
-    assert len(sandbox.children(page(sandbox), "posts")) == page(sandbox)["children"]["posts"]
+def test_a_post_whose_answer_cannot_be_read_is_out_all_the_same(sandbox: SandboxProcess) -> None:
+    error = refusal(sandbox, feed(sandbox), PAGE, message="Seen", fields="permalink_urls")
+    assert error["message"] == "(#100) Tried accessing nonexisting field (permalink_urls) on node type (Post)"
+    assert (error["type"], error["code"]) == ("FacebookApiException", 100)
+    newest = sandbox.children(page(sandbox), "posts")[0]
+    assert (newest["id"], newest["name"]) == (error["original_response"]["id"], "Seen")
 
 
 def test_what_a_post_carries_is_shown_again(sandbox: SandboxProcess) -> None:
