@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,7 +34,12 @@ async def graph(sandbox: SandboxProcess) -> AsyncIterator[GraphClient]:
     http = new_client(allowed_base_urls=[sandbox.url])
     secrets = {app["id"]: app["secret"] for app in sandbox.meta["apps"]}
     async with http:
-        told = {"graph_url": sandbox.graph_url, "app_secrets": secrets, "timeout_seconds": 10}
+        hosts = {
+            "graph_url": sandbox.graph_url,
+            "instagram_url": f"{sandbox.url}/graph.instagram.com",
+            "threads_url": f"{sandbox.url}/graph.threads.net",
+        }
+        told = {**hosts, "app_secrets": secrets, "timeout_seconds": 10}
         yield GraphClient(http, MetaSettings.model_validate(told))
 
 
@@ -63,6 +69,25 @@ async def test_a_list_of_many_pages_is_read_whole_and_once(graph: GraphClient, s
     assert [row["id"] for page in pages for row in page.items] == truth
     assert len(pages) == -(-len(truth) // PAGE) > 4
     assert len(sandbox.calls()) == len(pages)
+
+
+@pytest.mark.parametrize(
+    ("login", "token_id", "path", "kind"),
+    [("threads", "threads_busy", "me/threads", "threads"), ("instagram", "instagram_busy", "me/media", "instagram")],
+)
+async def test_lists_of_other_logins_are_read_on_their_own_hosts(
+    graph: GraphClient, sandbox: SandboxProcess, login: str, token_id: str, path: str, kind: str
+) -> None:
+    asker = replace(credential(sandbox, token_id), login=login)
+    account = sandbox.accounts(kind)[0]
+    truth = [row["id"] for row in sandbox.children(account, "posts")]
+    params = {"fields": "id", "limit": str(PAGE)}
+    found = [row["id"] async for page in graph.pages("list", path, params, credential=asker) for row in page.items]
+    assert found == truth
+    assert len(found) > PAGE
+    assert {call["host"] for call in sandbox.calls()} == {
+        f"graph.{'threads.net' if kind == 'threads' else 'instagram.com'}"
+    }
 
 
 async def test_more_objects_than_a_batch_has_slots_are_one_call_and_cost_one_unit_each(
