@@ -28,7 +28,7 @@ _ABOVE = {"campaign": "campaign_id", "adset": "adset_id"}
 OLD_REACH_MONTHS = 13  # O
 KEPT_MONTHS: Mapping[str, int] = {"frequency_value": 6, **dict.fromkeys(HOURLY, 13)}
 """Days before are in no report by these (O, blog of 16 October 2025 on metric availability)."""
-MAX_POINTS, MAX_POINTS_OF_A_JOB = 1_000_000, 50_000_000
+MAX_POINTS, MAX_POINTS_OF_A_JOB = 2_000_000, 50_000_000
 """Objects times days times parts that a report may count. Meta has such limits and publishes no number (O)."""
 MAX_ROWS_AT_ONCE, MAX_ROWS_OF_A_JOB = 150_000, 300_000
 """Days of objects that may be counted before the first row is known: where rows are sorted, or judged by numbers or by

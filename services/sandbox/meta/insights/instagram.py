@@ -29,6 +29,7 @@ from services.sandbox.meta.insights.organic import (
 )
 from services.sandbox.meta.listing import NotCovered
 from services.sandbox.meta.operations import GRAPH, Context, Operation
+from services.sandbox.meta.series import POST_DAYS
 from services.sandbox.meta.statistics import added, rows
 from services.sandbox.meta.world import Node
 
@@ -39,8 +40,6 @@ PERIODS = ("day", "week", "days_28", "month", "lifetime", "total_over_range")  #
 METRIC_TYPES = ("default", "time_series", "total_value")  # S
 TIMEFRAMES = ("last_14_days", "last_30_days", "last_90_days", "prev_month", "this_month", "this_week")  # S
 _TIMEFRAME_DAYS = {"last_14_days": 14, "last_30_days": 30, "last_90_days": 90, "this_week": 7, "this_month": 30}
-MAX_MEDIA = 2_000
-"""Ours: media that a breakdown by kind of media looks at."""
 INTERACTIONS = ("likes", "comments", "shares", "saves", "reposts")
 _FOLLOW, _PRODUCT, _BUTTON = "follow_type", "media_product_type", "contact_button_type"
 _BY_BOTH = (_FOLLOW, _PRODUCT)
@@ -224,12 +223,12 @@ def _parts(context: Context, metric: Metric, value: int, name: str, chosen: Peri
     if name == _FOLLOW:
         followers = value * 3 // 5  # made up
         return [(("FOLLOWER",), followers), (("NON_FOLLOWER",), value - followers)]
-    listed = context.world.listed(context.named, "media")
-    if len(listed) > MAX_MEDIA:
-        raise NotCovered(f"breakdown {name} of accounts with over {MAX_MEDIA} media")
     names = {"FEED": "POST", "REELS": "REEL", "STORY": "STORY"}
     counts: dict[str, int] = {}
-    for media in listed:
+    for media in context.world.listed(context.named, "media"):
+        if media.created_at.date() < chosen.since - timedelta(days=POST_DAYS):
+            # The newest come first, and nobody sees the rest any more.
+            break
         kind = names.get(str(media.values.get("media_product_type")), "POST")
         row = added(rows(context.world, media, chosen.since, chosen.until))
         counts[kind] = counts.get(kind, 0) + metric.count(row, media)
