@@ -23,6 +23,7 @@ from services.sandbox.meta.world import Node, World
 
 MAX_FILTERS = 50
 MAX_VALUES = 1000
+MAX_NUMBER_CHARS = 15
 STATUSES = (
     "ACTIVE", "PAUSED", "DELETED", "PENDING_REVIEW", "DISAPPROVED", "PREAPPROVED", "PENDING_BILLING_INFO",
     "CAMPAIGN_PAUSED", "ARCHIVED", "ADSET_PAUSED", "IN_PROCESS", "WITH_ISSUES",
@@ -219,6 +220,9 @@ def _alike(actual: Any, wanted: Any, now: datetime) -> tuple[Any, Any]:
 
 
 def _number(value: Any) -> float | None:
+    """None for what is no number, and for ids: as numbers they would lose their last digits."""
+    if isinstance(value, str) and len(value) > MAX_NUMBER_CHARS:
+        return None
     try:
         return None if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):

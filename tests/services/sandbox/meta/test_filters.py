@@ -54,6 +54,15 @@ def condition(field: str, operator: str, value: object) -> list[dict[str, object
     return [{"field": field, "operator": operator, "value": value}]
 
 
+def test_ids_that_differ_in_their_last_digit_are_told_apart() -> None:
+    ids = ["120200000008332911", "120200000008332912"]
+    nodes = [Node(node_id, "campaign", "act_1", {"id": node_id}, NOW, NOW) for node_id in ids]
+    for node_id in ids:
+        text = json.dumps(condition("id", "IN", [node_id]))
+        choice = read_choice(WORLD, "campaign", {"filtering": text}, NOW)
+        assert [node.id for node in nodes if choice.keeps(node)] == [node_id]
+
+
 def test_archived_objects_are_shown_where_a_status_asks_for_them() -> None:
     assert chosen() == "01"
     assert chosen(effective_status=["ARCHIVED", "PAUSED"]) == "12"
