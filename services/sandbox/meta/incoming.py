@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from services.sandbox.exchange import Answer, Call
 from services.sandbox.meta.params import Files, Params, files_from_body, from_body, from_query
@@ -45,8 +46,13 @@ def read_call(call: Call) -> Incoming:
 
 
 def wrap(answer: Answer, callback: str | None) -> Answer:
-    """The answer as a script that calls the function: always status 200, or no browser would run it (M)."""
+    """The answer as a script that calls the function: always status 200, or no browser would run it (M).
+
+    What the sandbox does not cover stays a 501.
+    """
     if callback is None or answer.cut or not answer.content_type.startswith("application/json"):
+        return answer
+    if answer.status == HTTPStatus.NOT_IMPLEMENTED:
         return answer
     answer.body = b"/**/ " + callback.encode() + b"(" + answer.body + b");"
     answer.status = 200

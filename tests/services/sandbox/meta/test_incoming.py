@@ -40,6 +40,10 @@ def test_a_callback_that_is_no_name_is_ignored(name: str) -> None:
     assert wrap(Answer(200, b"{}"), None).content_type.startswith("application/json")
 
 
+def test_a_gap_of_the_sandbox_is_never_wrapped() -> None:
+    assert wrap(Answer(501, b"{}"), "f").status == 501
+
+
 def test_what_is_no_json_is_never_wrapped() -> None:
     for answer in (Answer(302, b"", content_type="image/jpeg"), Answer(0, b"", cut=True)):
         assert wrap(answer, "f").body == b""
