@@ -6,6 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 MAX_RATE = 1_000_000.0
 MAX_ADVANCE_SECONDS = 10 * 366 * 86_400.0
+END = datetime(2200, 1, 1, tzinfo=UTC)
+"""It stops there: moments that lie ahead of it are worked out from it, and there are none after the year 9999."""
+
+_LONGEST_SECONDS = 200 * 366 * 86_400.0
 
 
 class ClockRefused(ValueError):  # noqa: N818  reads as the fact it reports
@@ -23,7 +27,8 @@ class Clock:
         self.rate = 1.0
 
     def now(self) -> datetime:
-        return self._base + timedelta(seconds=(self._monotonic() - self._since) * self.rate)
+        passed = min((self._monotonic() - self._since) * self.rate, _LONGEST_SECONDS)
+        return min(END, self._base + timedelta(seconds=passed))
 
     def unix(self) -> float:
         return self.now().timestamp()
@@ -40,10 +45,13 @@ class Clock:
         self._listeners.append(listener)
 
     def advance(self, seconds: float) -> None:
-        """Raises: ClockRefused if that is backwards or more than ten years."""
+        """Raises: ClockRefused if that is backwards, more than ten years, or after the end of time."""
         if not 0 <= seconds <= MAX_ADVANCE_SECONDS:
             raise ClockRefused("advance_seconds must be from 0 to ten years; only a reset moves the clock backwards")
-        self._restart(self.now() + timedelta(seconds=seconds))
+        moment = self.now() + timedelta(seconds=seconds)
+        if moment > END:
+            raise ClockRefused(f"the clock ends with {rfc3339(END)}")
+        self._restart(moment)
 
     def move_to(self, moment: datetime) -> None:
         """Raises: ClockRefused if the moment is past already, or has no time zone."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.sandbox.clock import Clock, ClockRefused, rfc3339
+from services.sandbox.clock import END, Clock, ClockRefused, rfc3339
 
 
 class Ticks:
@@ -40,6 +40,29 @@ def test_it_never_goes_back() -> None:
     with pytest.raises(ClockRefused):
         clock.move_to(datetime(2100, 1, 1))  # noqa: DTZ001  the point of the test
     assert clock.now() == start
+
+
+def test_it_ends_before_moments_ahead_of_it_can_no_longer_be_written() -> None:
+    ticks = Ticks()
+    clock = Clock(ticks)
+    clock.set_rate(1_000_000)
+    ticks.now += 1_000_000
+    assert clock.now() == END
+    with pytest.raises(ClockRefused):
+        clock.advance(1)
+
+
+def test_who_waits_is_told_when_it_is_moved_and_how_long_it_will_take() -> None:
+    ticks = Ticks()
+    clock = Clock(ticks)
+    told: list[float | None] = []
+    goal = clock.now() + timedelta(seconds=120)
+    clock.on_move(lambda: told.append(clock.seconds_until(goal)))
+    clock.set_rate(60)
+    clock.advance(60)
+    clock.set_rate(0)
+    clock.advance(60)
+    assert told == [2.0, 1.0, None, 0.0]
 
 
 def test_times_are_written_in_utc_with_milliseconds() -> None:
