@@ -10,9 +10,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import requests
 from pyfacebook import FacebookApi, FacebookError, GraphAPI, IGBusinessApi, ThreadsGraphAPI
 from pywa.client import WhatsApp
 from pywa.errors import WhatsAppError
+from pywa.types.message_status import MessageStatus
+from pywa.utils import webhook_updates_validator
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 30.0
@@ -22,12 +25,23 @@ VERSION = "v25.0"
 def use_python_facebook_api(given: Mapping[str, str]) -> dict[str, Any]:
     app = {"app_id": given["app_id"], "app_secret": given["app_secret"], "version": VERSION}
     return {
+        "login": login(GraphAPI(oauth_flow=True, **app)),
         "tokens": tokens(GraphAPI(access_token=given["token"], **app), given),
         "page": page(GraphAPI(access_token=given["page_token"], **app), given["page"]),
         "posts": page_posts(FacebookApi(access_token=given["page_token"], **app), given["page"]),
         "instagram": instagram(app, given),
         "threads": threads(ThreadsGraphAPI(app_id=None, app_secret=None, access_token=given["threads_token"])),
     }
+
+
+def login(api: Any) -> dict[str, Any]:
+    """From the dialog to a token of sixty days; a plain GET stands for the person's browser."""
+    back = {"redirect_uri": "https://app.example/back"}
+    address, _ = api.get_authorization_url(scope=["public_profile", "pages_show_list"], **back)
+    answer = requests.get(address, allow_redirects=False, timeout=PATIENCE_SECONDS)
+    short = api.exchange_user_access_token(response=answer.headers["location"], **back)
+    longer = api.exchange_long_lived_user_access_token(short["access_token"])
+    return {"short": short["expires_in"], "longer": longer["expires_in"], "app": api.get_app_token()["access_token"]}
 
 
 def tokens(api: Any, given: Mapping[str, str]) -> dict[str, Any]:
@@ -99,7 +113,12 @@ def threads(api: Any) -> dict[str, Any]:
 
 
 def use_pywa(given: Mapping[str, str]) -> dict[str, Any]:
-    client = WhatsApp(phone_id=given["phone"], token=given["token"])
+    client = WhatsApp(phone_id=given["phone"], token=given["token"], waba_id=given["account"])
+    there = {"callback_url": given["callback_url"], "verify_token": given["verify_token"]}
+    app_id = int(given["app_id"])
+    app_token = client.get_app_access_token(app_id=app_id, app_secret=given["app_secret"])
+    client.set_app_callback_url(app_id=app_id, app_access_token=app_token, fields=("messages",), **there)
+    client.override_waba_callback_url(**there)
     sent = client.send_message(to="16505551234", text="Written by a client")
     failure: list[Any] = []
     try:
@@ -107,6 +126,14 @@ def use_pywa(given: Mapping[str, str]) -> dict[str, Any]:
     except WhatsAppError as error:
         failure = [error.code]
     return {"sent": sent.id, "name": client.get_business_phone_number().verified_name, "failure": failure}
+
+
+def read_with_pywa(given: Mapping[str, str]) -> dict[str, Any]:
+    """A delivery as a subscriber with this client reads it."""
+    body = given["body"].encode()
+    genuine = webhook_updates_validator(given["app_secret"], body, given["signature"])
+    told = MessageStatus.from_update(WhatsApp(phone_id=given["phone"], token=given["token"]), json.loads(body))
+    return {"genuine": genuine, "id": told.id, "status": told.status.value, "person": told.from_user.wa_id}
 
 
 def wait_for(state: Any, wanted: str) -> None:
@@ -117,7 +144,11 @@ def wait_for(state: Any, wanted: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
-CLIENTS = {"python-facebook-api": use_python_facebook_api, "pywa": use_pywa}
+CLIENTS = {
+    "python-facebook-api": use_python_facebook_api,
+    "pywa": use_pywa,
+    "pywa reads": read_with_pywa,
+}
 
 if __name__ == "__main__":
     sys.stdout.write(json.dumps(CLIENTS[sys.argv[1]](json.load(sys.stdin))))

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.foreign_clients import marked, proved, run_client
 from tests.support.sandbox import SandboxProcess
+from tests.support.webhook_sink import WebhookSink
 
 pytestmark = pytest.mark.e2e
 SESSION = Path(__file__).with_name("clients_session.py")
@@ -29,6 +30,7 @@ def test_pages_instagram_and_threads_are_read_and_written(sandbox: SandboxProces
         "threads_token": sandbox.token("threads_busy"),
     }
     told = run_client(sandbox, SESSION, given, GRAPH_CLIENT)
+    assert told["login"] == {"short": 3_600, "longer": 5_184_000, "app": sandbox.token("app_main")}
     sees = sorted(row["id"] for row in token["sees"] if row["type"] == "page")
     assert told["tokens"] == {"scopes": token["scopes"], "longer": "bearer", "pages": sees}
     assert told["page"]["planned"] in told["page"]["scheduled"]
@@ -51,12 +53,28 @@ def _judge_instagram(sandbox: SandboxProcess, told: dict[str, Any], profile: dic
     assert (newest["id"], newest["name"]) == (told["published"], "Shown by a client")
 
 
-def test_a_message_goes_out_by_whatsapp(sandbox: SandboxProcess) -> None:
+def test_a_message_goes_out_by_whatsapp_and_what_became_of_it_comes_back(
+    sandbox: SandboxProcess, sink: WebhookSink
+) -> None:
     account = sandbox.accounts("whatsapp")[0]["id"]
     phone = sandbox.get(f"{account}/phone_numbers", fields="verified_name").json()["data"][0]
     mark = sandbox.calls()[-1]["seq"]
-    given = {"phone": phone["id"], "token": sandbox.token("user_main")}
+    token = sandbox.token_row("user_main")
+    app = sandbox.app(token["app"])
+    given = {
+        "phone": phone["id"],
+        "account": account,
+        "token": token["access_token"],
+        "app_id": app["id"],
+        "app_secret": app["secret"],
+        "callback_url": sink.url,
+        "verify_token": sink.verify_token,
+    }
     told = run_client(sandbox, SESSION, given, WHATSAPP_CLIENT)
     assert told["sent"].startswith("wamid.")
     assert (told["name"], told["failure"]) == (phone["verified_name"], [100])
     assert proved(sandbox.calls(since=mark)) == marked(WHATSAPP_CLIENT)
+    delivery = sink.got(1)[0]
+    came = {"body": delivery.body.decode(), "signature": delivery.headers["x-hub-signature-256"]}
+    read = run_client(sandbox, SESSION, {**given, **came}, f"{WHATSAPP_CLIENT} reads")
+    assert read == {"genuine": True, "id": told["sent"], "status": "sent", "person": "16505551234"}
