@@ -18,7 +18,7 @@ from services.sandbox.meta.tokens import App, Token
 from services.sandbox.meta.world import Node, World
 
 CALLS_PER_DAILY_USER = 200  # O
-USER_CALLS_PER_HOUR = 5_000  # hidden by Meta; made up
+USER_CALLS_PER_HOUR = 100_000  # hidden by Meta; made up, and wide: no header could warn of it
 ADS_CALLS = {"standard_access": 100_000, "development_access": 300}  # O: full and limited tier, per hour
 ADS_CALLS_PER_ACTIVE_AD = 40  # O
 INSIGHTS_CALLS = {"standard_access": 190_000, "development_access": 600}  # O
