@@ -19,6 +19,8 @@ from services.sandbox.wire import CuttableProtocol, Scope
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
 HANDSHAKE_SECONDS = 30.0
+GOODBYE_SECONDS = 0.5
+"""How long a client may take to say goodbye too when a connection is closed: many never do."""
 PROXIED = "sandbox.proxied"
 _CONNECT = b"CONNECT "
 _CONNECT_LINE = re.compile(rb"CONNECT ([^\s/?#@:]{1,255}|\[[0-9A-Fa-f:.]{2,45}\]):(\d{1,5}) HTTP/1\.[01]")
@@ -204,7 +206,12 @@ class Door(asyncio.Protocol):
             loop.call_soon(loop.call_soon, _feed, transport, early)
         try:
             secured = await loop.start_tls(
-                transport, self, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+                transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=GOODBYE_SECONDS,
             )
         except OSError:
             # No TLS, another authority, a name that is not ours: asyncio has closed the connection.

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.support.sandbox import GRAPH, SandboxProcess
+from tests.support.sandbox import GRAPH, SandboxProcess, running_sandbox
 
 pytestmark = pytest.mark.e2e
 ME = f"https://{GRAPH}/v26.0/me"
@@ -212,6 +212,14 @@ def test_faults_reach_through_the_tunnel(sandbox: SandboxProcess) -> None:
         sandbox.fault("oversized", times=1, args={"bytes": 3_000_000})
         big = client.get(ME, params={"access_token": sandbox.token("user_main")})
         assert len(big.content) == 3_000_000
+
+
+def test_a_connection_that_a_client_keeps_open_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with running_sandbox(tmp_path) as started, started.through_proxy() as client:
+        assert client.get(ME).status_code == 400
+        started.process.terminate()
+        assert started.process.wait(15) == 0
+        assert "graceful shutdown exceeded" not in started.log.read_text()
 
 
 HEADS = st.sampled_from(
