@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from services.sandbox.meta import delivery
 from services.sandbox.meta.catalog import known_fields
 from services.sandbox.meta.errors import GraphError, bad_parameter
 from services.sandbox.meta.insights.days import PRESETS
@@ -180,23 +181,26 @@ def _filter(world: World, kind: str, condition: Mapping[str, Any], now: datetime
     spoken_of = level or kind
     if operator not in OPERATORS or (level and level not in levels):
         raise _unsupported(field, operator)
-    if name not in known_fields().get(spoken_of, ()) and name != "delivery_info":
+    by_delivery = name == "delivery_info" and spoken_of in _LEVELS and operator in delivery.OPERATORS
+    if name not in known_fields().get(spoken_of, ()) and not by_delivery:
         raise _unsupported(field, operator)
     if (operator in _LISTS) != isinstance(wanted, list) or isinstance(wanted, dict):
         raise bad_parameter(f"Filtering field {field} with operation {operator.lower()} got a value of a wrong type")
     if operator.endswith("IN_RANGE") and len(wanted) != 2:
         raise bad_parameter(f"Filtering field {field} with operation {operator.lower()} needs two values")
     above = levels.get(level, "")
-    name = {"delivery_info": "effective_status"}.get(name, name)
+    is_delivered = delivery.keeper(operator, wanted, now) if by_delivery else None
 
     def keep(node: Node) -> bool:
         found = world.nodes.get(str(node.values.get(above, ""))) if above else node
+        if is_delivered:
+            return found is not None and is_delivered(found)
         actual = None if found is None else found.values.get(name, found.id if name == "id" else None)
         if actual is None:
             return operator.startswith("NOT_") or operator == "NONE"
         return bool(OPERATORS[operator](*_alike(actual, wanted, now)))
 
-    return keep, name in _STATUS_FIELDS and operator in {"IN", "EQUAL", "ANY"}
+    return keep, (by_delivery or name in _STATUS_FIELDS) and operator in {"IN", "EQUAL", "ANY"}
 
 
 def _unsupported(field: str, operator: str) -> GraphError:

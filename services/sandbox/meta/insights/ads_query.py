@@ -86,7 +86,7 @@ def read_query(params: Params, own_level: str, today: date, earliest: date) -> A
         breakdowns=breakdowns,
         action_breakdowns=action_breakdowns or combinations.DEFAULT_FOR_ACTIONS,
         windows=windows,
-        filters=read_filters(params["filtering"]) if params.get("filtering") else (),
+        filters=read_filters(params["filtering"], today) if params.get("filtering") else (),
         sort=_sort(params),
         summary=_summary(params, fields),
     )

@@ -8,8 +8,10 @@ That deleted and archived objects are left out of lists of objects unless a filt
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from typing import Any
 
+from services.sandbox.meta import delivery
 from services.sandbox.meta.errors import bad_parameter
 from services.sandbox.meta.filters import OPERATORS
 from services.sandbox.meta.insights.names import LEVELS, known, not_one_of
@@ -32,6 +34,8 @@ class Filter:
     operator: str
     value: Any
     is_number: bool = False
+    is_delivered: Callable[[Node], bool] | None = None
+    """Instead of a comparison: what the object's delivery has to be."""
 
     def passes(self, found: Any) -> bool:
         """Whether what an object or a row has satisfies the rule; what it does not have satisfies none."""
@@ -46,11 +50,11 @@ class Filter:
 
     @property
     def asks_for_status(self) -> bool:
-        return self.level is not None and self.name in _STATUSES
+        return self.level is not None and self.name in _STATUSES | {"delivery_info"}
 
 
-def read_filters(text: str) -> tuple[Filter, ...]:
-    """Raises: GraphError 100; NotCovered for operators that no document explains."""
+def read_filters(text: str, today: date) -> tuple[Filter, ...]:
+    """`today` judges what is over. Raises: GraphError 100; NotCovered for operators that no document explains."""
     try:
         given = read_value(text)
     except ValueError as error:
@@ -59,7 +63,7 @@ def read_filters(text: str) -> tuple[Filter, ...]:
         given = [given]
     if not isinstance(given, list) or len(given) > MAX_FILTERS:
         raise bad_parameter("Param filtering must be an array of filter objects.")
-    return tuple(_read(index, rule) for index, rule in enumerate(given))
+    return tuple(_read(index, rule, today) for index, rule in enumerate(given))
 
 
 def chosen(node: Node, level: str, filters: Sequence[Filter]) -> bool:
@@ -72,12 +76,14 @@ def chosen(node: Node, level: str, filters: Sequence[Filter]) -> bool:
 
 def passes(node: Node, rule: Filter) -> bool:
     """Whether an object has what a rule about its level wants."""
+    if rule.is_delivered:
+        return rule.is_delivered(node)
     if rule.name == "id":
         return rule.passes(node.values.get("account_id") if node.kind == "ad_account" else node.id)
     return rule.passes(node.values.get(rule.name))
 
 
-def _read(index: int, rule: object) -> Filter:
+def _read(index: int, rule: object, today: date) -> Filter:
     where = f"filtering[{index}]"
     if not isinstance(rule, dict) or not {"field", "operator"} <= rule.keys():
         raise bad_parameter(f"Param {where} must have the keys field, operator and value.")
@@ -92,6 +98,10 @@ def _read(index: int, rule: object) -> Filter:
     name = name if named_level else field
     if operator not in _COMPARE:
         raise NotCovered(f"operator {operator} of filtering")
+    if named_level in LEVELS[1:] and name == "delivery_info" and operator in delivery.OPERATORS:
+        wanted = _for_attribute(where, operator, value)
+        now = datetime.combine(today, time(), UTC)
+        return Filter(named_level, name, operator, wanted, is_delivered=delivery.keeper(operator, wanted, now))
     if named_level and name in _ATTRIBUTES:
         return Filter(named_level, name, operator, _for_attribute(where, operator, value))
     if name in known("breakdowns") or name in known("words") or name == "action_type":

@@ -89,7 +89,9 @@ def test_archived_objects_are_shown_where_a_status_asks_for_them() -> None:
         ("updated_time", "ON_OR_BEFORE", "2026-11-20", "1"),
         ("spend_cap", "EQUAL", "5", ""),
         ("spend_cap", "NOT_EQUAL", "5", "01"),
-        ("delivery_info", "IN", ["PAUSED"], "1"),
+        ("delivery_info", "IN", ["INACTIVE"], "1"),
+        ("delivery_info", "IN", ["active", "archived"], "02"),
+        ("campaign.delivery_info", "NOT_IN", ["active", "deleted"], "1"),
     ],
 )
 def test_a_filter_compares_like_with_like(field: str, operator: str, value: object, left: str) -> None:

@@ -1,16 +1,20 @@
 """Rules of `filtering`: what they compare, what they are about, how wrong ones are refused."""
 
 import json
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from services.sandbox.meta.errors import GraphError
-from services.sandbox.meta.insights.filters import Filter, read_filters
+from services.sandbox.meta.insights.filters import Filter, passes, read_filters
+from services.sandbox.meta.node import Node
+
+TODAY = date(2026, 11, 21)
 
 
 def rule(field: str, operator: str, value: Any) -> Filter:
-    return read_filters(json.dumps([{"field": field, "operator": operator, "value": value}]))[0]
+    return read_filters(json.dumps([{"field": field, "operator": operator, "value": value}]), TODAY)[0]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,17 @@ def test_a_field_in_dots_is_about_an_object_or_about_numbers() -> None:
 
 def test_only_a_rule_about_a_status_asks_for_what_is_gone() -> None:
     assert rule("ad.effective_status", "IN", ["ARCHIVED"]).asks_for_status
+    assert rule("campaign.delivery_info", "IN", ["archived"]).asks_for_status
     assert not rule("ad.name", "CONTAIN", "x").asks_for_status
+
+
+def test_a_rule_about_delivery_knows_its_own_words() -> None:
+    made = datetime(2026, 11, 1, tzinfo=UTC)
+    paused = Node("1", "adset", "act_1", {"effective_status": "CAMPAIGN_PAUSED"}, made, made)
+    assert passes(paused, rule("adset.delivery_info", "IN", ["active", "inactive"]))
+    assert not passes(paused, rule("adset.delivery_info", "NOT_IN", ["inactive"]))
+    with pytest.raises(GraphError, match=r"Filtering field account\.delivery_info is invalid"):
+        rule("account.delivery_info", "IN", ["active"])
 
 
 @pytest.mark.parametrize(
@@ -81,5 +95,5 @@ def test_only_a_rule_about_a_status_asks_for_what_is_gone() -> None:
 )
 def test_a_rule_that_is_none_is_refused(given: str, text: str) -> None:
     with pytest.raises(GraphError, match=text) as refused:
-        read_filters(given)
+        read_filters(given, TODAY)
     assert refused.value.code == 100
