@@ -2,7 +2,9 @@
 
 An allow-list, as the page gives it (O, marketing-api/insights/breakdowns, stored copies up to June 2026: "only some
 permutations of breakdowns are available"). Beside it, from what connectors ask for in production (T, airbyte's
-source-facebook-marketing): `device_platform` alone and under `publisher_platform, platform_position`, and `dma`.
+source-facebook-marketing): `device_platform` alone and under `publisher_platform` or `publisher_platform,
+platform_position`, and `dma`. A breakdown that Meta lists as available and the table does not have is not refused as
+part of a wrong combination where it stands alone: the sandbox lacks it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,6 +42,7 @@ _STARRED = [
     *HOURLY,
     # T, see above.
     "device_platform",
+    "publisher_platform device_platform",
     "publisher_platform platform_position device_platform",
     "dma",
     "frequency_value",
@@ -63,13 +66,17 @@ def check_breakdowns(breakdowns: Sequence[str], asked_of_actions: Sequence[str],
     """
     action_breakdowns = asked_of_actions or DEFAULT_FOR_ACTIONS
     columns = frozenset((*breakdowns, *action_breakdowns))
-    if not _is_allowed(columns) and (asked_of_actions or frozenset(breakdowns) not in _ALLOWED_ALONE):
+    lacking = sorted((set(breakdowns) - known("covered_breakdowns")) | (set(action_breakdowns) - COVERED_FOR_ACTIONS))
+    stands_alone = bool(lacking) and columns <= {lacking[0], *DEFAULT_FOR_ACTIONS}
+    if (
+        not stands_alone
+        and not _is_allowed(columns)
+        and (asked_of_actions or frozenset(breakdowns) not in _ALLOWED_ALONE)
+    ):
         # Text T: issue 132 of daroczig/fbRads.
         listed = ", ".join((*action_breakdowns, *breakdowns))
         raise bad_parameter(f"Current combination of data breakdown columns ({listed}) is invalid")
-    for name in sorted(
-        (set(breakdowns) - known("covered_breakdowns")) | (set(action_breakdowns) - COVERED_FOR_ACTIONS)
-    ):
+    for name in lacking:
         raise NotCovered(f"breakdown {name} of ads insights")
     for field in fields:
         if _has_no_numbers(field, breakdowns):
