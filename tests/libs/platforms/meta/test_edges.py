@@ -1,7 +1,9 @@
 """Reads of lists: which, with what, and what is refused before any call."""
 
+from pathlib import Path
 from typing import Any
 
+import facebook_business
 import pytest
 
 from libs.platforms.base import Credential, InvalidParams
@@ -56,3 +58,10 @@ def test_what_cannot_be_listed_is_refused_with_its_place(wrong: dict[str, Any], 
     with pytest.raises(InvalidParams) as caught:
         plan_read("list_edge", {"object_id": "act_1", "edge": "ads", "fields": ["id"], **wrong})
     assert where in [place for place, _, _ in caught.value.errors]
+
+
+def test_every_list_is_one_that_metas_own_sdk_knows() -> None:
+    objects = ("user", "business", "adaccount", "campaign", "adset", "page", "pagepost", "iguser", "productcatalog")
+    folder = Path(facebook_business.__file__).parent / "adobjects"
+    sources = "".join((folder / f"{name}.py").read_text() for name in (*objects, "whatsappbusinessaccount"))
+    assert [edge for edge in EDGES if f"endpoint='/{edge}'" not in sources] == []

@@ -5,8 +5,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
+from facebook_business.adobjects.adsinsights import AdsInsights
 
 from libs.platforms.base import Credential, InvalidParams
+from libs.platforms.meta.insights import DATE_PRESETS, LEVELS
 from libs.platforms.meta.quota import Budgets
 from libs.platforms.meta.reads import item_of, plan_read, subject_of
 from libs.platforms.meta.settings import MetaSettings
@@ -127,3 +129,9 @@ def test_with_full_access_the_budget_of_insights_is_larger_too() -> None:
         ("ads_insights", "10", 0.1),
     }
     assert {use.scope.limit_units for use in budgets.uses(USER, [about]) if use.units} == {190_000}
+
+
+def test_presets_and_levels_are_those_of_metas_own_sdk() -> None:
+    of_sdk = {value for name, value in vars(AdsInsights.DatePreset).items() if not name.startswith("_")}
+    assert of_sdk == DATE_PRESETS
+    assert set(LEVELS) == {value for name, value in vars(AdsInsights.Level).items() if not name.startswith("_")}
