@@ -7,7 +7,7 @@ That deleted and archived objects are left out of lists of objects unless a filt
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -34,7 +34,7 @@ class Filter:
     operator: str
     value: Any
     is_number: bool = False
-    is_delivered: Callable[[Node], bool] | None = None
+    is_delivered: Callable[[Node], bool] | None = field(default=None, compare=False)
     """Instead of a comparison: what the object's delivery has to be."""
 
     def passes(self, found: Any) -> bool:

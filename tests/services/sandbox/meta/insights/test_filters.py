@@ -69,6 +69,12 @@ def test_only_a_rule_about_a_status_asks_for_what_is_gone() -> None:
     assert not rule("ad.name", "CONTAIN", "x").asks_for_status
 
 
+def test_the_same_rule_is_equal_however_often_it_is_read() -> None:
+    for field in ("campaign.delivery_info", "campaign.name", "age"):
+        assert rule(field, "IN", ["active"]) == rule(field, "IN", ["active"])
+        assert rule(field, "IN", ["active"]) != rule(field, "IN", ["inactive"])
+
+
 def test_a_rule_about_delivery_knows_its_own_words() -> None:
     made = datetime(2026, 11, 1, tzinfo=UTC)
     paused = Node("1", "adset", "act_1", {"effective_status": "CAMPAIGN_PAUSED"}, made, made)
