@@ -1,8 +1,9 @@
 """Webhooks on their way out: real HTTP POSTs to subscribers, tried again by the platform's own rule.
 
 Every wait is on the sandbox's clock, so a test that moves the clock moves retries. Deliveries to one address go one
-after another in the order in which they came due; different addresses do not wait for each other. A failed delivery
-does not hold up those behind it: it comes back when its next attempt is due, out of order, as the platforms' do.
+after another in the order in which they came due, unless an answer is slow; different addresses do not wait for each
+other. A failed delivery does not hold up those behind it: it comes back when its next attempt is due, out of order, as
+the platforms' do.
 """
 
 import asyncio
@@ -22,6 +23,10 @@ MAX_WAITING = 20_000
 """What is enqueued beyond is dropped and counted: a subscriber that is away for long must not fill the memory."""
 MAX_ROWS = 20_000
 DEFAULT_TIMEOUT_SECONDS = 20.0
+PATIENCE_SECONDS = 1.0
+"""How long the next delivery to an address waits for the answer to the last one; the machine's seconds."""
+MAX_AT_ONCE = 10
+"""Deliveries to one address that wait for their answers."""
 HELD_SECONDS = 5.0
 """How long a reordered delivery waits for another one to overtake it."""
 
@@ -90,8 +95,11 @@ class Delivery:
 class _Lane:
     """What is due for one address."""
 
+    url: str
     due: deque[Delivery] = field(default_factory=deque)
     held: list[Delivery] = field(default_factory=list)
+    taking: set[asyncio.Task[None]] = field(default_factory=set)
+    """Attempts that have no answer yet."""
     worker: asyncio.Task[None] | None = None
 
 
@@ -173,8 +181,10 @@ class Deliveries:
     def stop(self) -> None:
         """End every attempt and wait at once; what is enqueued later is dropped."""
         self._stopped = True
-        workers = [lane.worker for lane in self._lanes.values()]
-        for task in (self._dispatcher, *workers):
+        tasks = [self._dispatcher]
+        for lane in self._lanes.values():
+            tasks += [lane.worker, *lane.taking]
+        for task in tasks:
             if task is not None:
                 task.cancel()
         self._lanes.clear()
@@ -210,22 +220,32 @@ class Deliveries:
                 continue
 
     def _lane(self, delivery: Delivery) -> _Lane:
-        return self._lanes.setdefault(delivery.url, _Lane())
+        return self._lanes.setdefault(delivery.url, _Lane(delivery.url))
 
     def _put(self, delivery: Delivery) -> None:
         lane = self._lane(delivery)
         lane.due.append(delivery)
-        if lane.worker is None:
-            lane.worker = asyncio.get_running_loop().create_task(self._work(delivery.url, lane))
+        self._go_on(lane)
 
-    async def _work(self, url: str, lane: _Lane) -> None:
+    def _go_on(self, lane: _Lane) -> None:
+        if lane.due and lane.worker is None and not self._stopped:
+            lane.worker = asyncio.get_running_loop().create_task(self._work(lane))
+        elif not (lane.due or lane.held or lane.taking or lane.worker):
+            self._lanes.pop(lane.url, None)
+
+    async def _work(self, lane: _Lane) -> None:
+        """One after another; an answer that takes longer than a moment does not hold up those behind it."""
         try:
             while lane.due:
-                await self._take(lane, lane.due.popleft())
+                taking = asyncio.get_running_loop().create_task(self._take(lane, lane.due.popleft()))
+                lane.taking.add(taking)
+                taking.add_done_callback(lane.taking.discard)
+                await asyncio.wait({taking}, timeout=PATIENCE_SECONDS)
+                while len(lane.taking) >= MAX_AT_ONCE:
+                    await asyncio.wait(lane.taking, return_when=asyncio.FIRST_COMPLETED)
         finally:
             lane.worker = None
-            if not lane.held and not lane.due:
-                self._lanes.pop(url, None)
+            self._go_on(lane)
 
     async def _take(self, lane: _Lane, delivery: Delivery) -> None:
         fault = self._first_fault(delivery)
@@ -244,6 +264,7 @@ class Deliveries:
         for held in overtaken:
             held.ticket += 1
             lane.due.appendleft(held)
+        self._go_on(lane)
 
     def _first_fault(self, delivery: Delivery) -> Fault | None:
         """The fault that hits this delivery; asked before its first attempt only, and never for a duplicate."""

@@ -129,6 +129,16 @@ async def test_a_slow_subscriber_holds_up_nobody_else(sending: Sending) -> None:
     sending.subscriber.answers.set()
 
 
+async def test_an_answer_that_does_not_come_holds_up_the_next_one_for_a_moment_only(sending: Sending) -> None:
+    sending.subscriber.answers.clear()
+    for body in (b"one", b"two"):
+        sending.send(body)
+    assert await sending.subscriber.got(2) == [b"one", b"two"]
+    assert {row["state"] for row in sending.deliveries.read()["deliveries"]} == {"waiting"}
+    sending.subscriber.answers.set()
+    assert {row["state"] for row in await sending.rows()} == {"delivered"}
+
+
 async def test_what_waits_first_takes_in_what_comes_meanwhile_and_is_signed_as_it_is_sent(sending: Sending) -> None:
     gathered: list[bytes] = []
     sending.deliveries.enqueue(
