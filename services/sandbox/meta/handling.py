@@ -9,7 +9,7 @@ import orjson
 from services.sandbox.calls import CallRow
 from services.sandbox.exchange import Answer, Query, Surroundings
 from services.sandbox.faults import Fault, Target
-from services.sandbox.meta import faulting
+from services.sandbox.meta import faulting, inputs
 from services.sandbox.meta.budgets import Budgets
 from services.sandbox.meta.errors import (
     OAUTH,
@@ -220,7 +220,8 @@ class Handler:
         return token
 
     def _ids(self, call: Prepared) -> list[str]:
-        ids = list(dict.fromkeys(part.strip() for part in call.request.params["ids"].split(",") if part.strip()))
+        # With commas (O), or as a JSON list (T, restfb's fetchObjects).
+        ids = list(dict.fromkeys(inputs.texts(call.request.params, "ids") or ()))
         if not ids:
             raise bad_parameter("param ids must be non-empty")
         if len(ids) > MAX_IDS:

@@ -19,6 +19,7 @@ MAX_FIELDS = 1000
 MAX_PARTS = 200
 MAX_NESTING = 5
 _BRACKETED = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
+_BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
 _KEY = re.compile(r"\[([^\[\]]*)\]")
 Params = dict[str, str]
 
@@ -132,7 +133,12 @@ def files_from_body(body: bytes, content_type: str) -> Files:
 
 
 def _parts(body: bytes, content_type: str) -> Iterator[tuple[str, EmailMessage]]:
-    head = f"Content-Type: {content_type}\r\nMIME-Version: 1.0\r\n\r\n".encode("latin-1", errors="replace")
+    named = _BOUNDARY.search(content_type)
+    if named is None:
+        raise bad_parameter("The multipart body cannot be read")
+    # Quoted: the parser takes a bare `*` for an extension of the name, and clients begin theirs with it (T, restfb).
+    kind = f'multipart/form-data; boundary="{named[1] or named[2]}"'
+    head = f"Content-Type: {kind}\r\nMIME-Version: 1.0\r\n\r\n".encode("latin-1", errors="replace")
     message = BytesParser(policy=policy.HTTP).parsebytes(head + body)
     if not message.is_multipart():
         raise bad_parameter("The multipart body cannot be read")

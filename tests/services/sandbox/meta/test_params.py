@@ -60,6 +60,15 @@ def test_files_of_a_multipart_body_stand_beside_its_texts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "boundary"),
+    [('boundary="x y"', "x y"), ("BOUNDARY=**x**", "**x**"), ("charset=utf-8;boundary=x*'y; a=b", "x*'y")],
+)
+def test_a_boundary_may_be_any_that_clients_send(written: str, boundary: str) -> None:
+    text = form(('Content-Disposition: form-data; name="caption"', "Hello")).replace(b"--x", f"--{boundary}".encode())
+    assert from_body(text, f"multipart/form-data;{written}") == {"caption": "Hello"}
+
+
+@pytest.mark.parametrize(
     ("body", "kind"),
     [(b"{", "application/json"), (b"[1]", "application/json"), (b"x", "multipart/form-data"), (b"a&" * 1500, "")],
 )
