@@ -24,8 +24,13 @@ GRAPH = "graph.facebook.com"
 GRAPH_INSTAGRAM = "graph.instagram.com"
 GRAPH_THREADS = "graph.threads.net"
 _VERSION = re.compile(r"v(\d{1,3})\.(\d{1,2})")
-_OBJECT_ID = re.compile(r"(?!(?:oauth|search)$)[A-Za-z0-9_.:\-]{1,200}")
-"""Words that name no object have operations of their own."""
+_WORDS = (
+    "ads_archive", "device", "ig_audio", "ig_hashtag_search", "instagram_oembed", "keyword_search", "location_search",
+    "music", "oauth", "oembed", "oembed_page", "oembed_post", "oembed_video", "pages", "profile_lookup",
+    "profile_posts", "search",
+)  # fmt: skip
+"""What the API has beside objects, by documents (O): calls of these are covered by rows of their own, or not at all."""
+_OBJECT_ID = re.compile(rf"(?!(?:{'|'.join(_WORDS)})$)[A-Za-z0-9_.:\-]{{1,200}}")
 
 
 @dataclass(frozen=True, slots=True)

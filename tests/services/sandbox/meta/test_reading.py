@@ -1,5 +1,6 @@
 """Objects: default fields, chosen fields, expansion, multi-get, what a token may see."""
 
+import json
 from typing import Any
 
 import pytest
@@ -101,10 +102,17 @@ def test_ids_gives_objects_by_id_and_counts_each(sandbox: SandboxProcess) -> Non
     ids = [row["id"] for row in sandbox.children(account, "campaigns")[:50]]
     got = sandbox.get("v26.0/", ids=",".join(ids), fields="name").json()
     assert list(got) == ids
+    assert list(sandbox.get("v26.0/", ids=json.dumps(ids[:2])).json()) == ids[:2]
     assert sum(sandbox.calls()[0]["cost"].values()) == 50
     pages = [row["id"] for row in sandbox.accounts("page")[:2]]
     on_edge = sandbox.get("posts", token="system_agency", ids=",".join(pages), limit="1").json()
     assert [len(on_edge[page]["data"]) for page in pages] == [1, 1]
+
+
+@pytest.mark.parametrize("word", ["ig_audio", "ads_archive", "pages/search", "ig_hashtag_search"])
+def test_what_the_api_has_beside_objects_is_taken_for_no_object(sandbox: SandboxProcess, word: str) -> None:
+    assert sandbox.get(word).status_code == 501
+    assert refusal(sandbox.get("no_such_word")) == (400, 100, 33)
 
 
 def test_ids_may_name_the_caller_and_ask_for_an_edge_of_its_own_rights(sandbox: SandboxProcess) -> None:
