@@ -17,9 +17,11 @@ from services.sandbox.meta.filters import OPERATORS
 from services.sandbox.meta.insights.names import LEVELS, known, not_one_of
 from services.sandbox.meta.listing import NotCovered
 from services.sandbox.meta.loose import read_value
+from services.sandbox.meta.moments import parse_moment
 from services.sandbox.meta.world import Node
 
 _STATUSES = frozenset({"status", "configured_status", "effective_status"})
+_TIMES = frozenset({"created_time", "updated_time", "start_time", "stop_time", "end_time"})
 _ATTRIBUTES = _STATUSES | {"id", "name", "objective", "buying_type", "optimization_goal"}
 _OLD_NAMES = {f"{level}_{attribute}" for level in LEVELS for attribute in ("id", "name")}
 MAX_FILTERS = 50
@@ -80,7 +82,8 @@ def passes(node: Node, rule: Filter) -> bool:
         return rule.is_delivered(node)
     if rule.name == "id":
         return rule.passes(node.values.get("account_id") if node.kind == "ad_account" else node.id)
-    return rule.passes(node.values.get(rule.name))
+    found = node.values.get(rule.name)
+    return rule.passes(found.timestamp() if isinstance(found, datetime) else found)
 
 
 def _read(index: int, rule: object, today: date) -> Filter:
@@ -102,6 +105,8 @@ def _read(index: int, rule: object, today: date) -> Filter:
         wanted = _for_attribute(where, operator, value)
         now = datetime.combine(today, time(), UTC)
         return Filter(named_level, name, operator, wanted, is_delivered=delivery.keeper(operator, wanted, now))
+    if named_level and name in _TIMES:
+        return Filter(named_level, name, operator, _for_time(where, operator, value, today), is_number=True)
     if named_level and name in _ATTRIBUTES:
         return Filter(named_level, name, operator, _for_attribute(where, operator, value))
     if name in known("breakdowns") or name in known("words") or name == "action_type":
@@ -134,6 +139,19 @@ def _for_number(where: str, operator: str, value: Any) -> float | tuple[Any, ...
         parts = value if isinstance(value, list) else str(value).split(",")
         return tuple(_number(where, part) for part in parts)
     return _number(where, value)
+
+
+def _for_time(where: str, operator: str, value: Any, today: date) -> float | tuple[float, ...]:
+    """Unix seconds, of anything that names a moment."""
+    now = datetime.combine(today, time(), UTC)
+    given = value if isinstance(value, list) else [value]
+    try:
+        moments = tuple(parse_moment(str(part), now).timestamp() for part in given)
+    except (ValueError, OverflowError) as error:
+        raise bad_parameter(f"Param {where}['value'] must be a valid date/time string or Unix timestamp") from error
+    if len(moments) != (2 if operator in _RANGES else 1) and operator not in _LISTS:
+        raise bad_parameter(f"Param {where}['value'] has another number of values than {operator} takes.")
+    return moments if operator in _RANGES | _LISTS else moments[0]
 
 
 def _range(where: str, value: Any) -> tuple[float, ...]:

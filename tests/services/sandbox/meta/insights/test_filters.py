@@ -69,6 +69,21 @@ def test_only_a_rule_about_a_status_asks_for_what_is_gone() -> None:
     assert not rule("ad.name", "CONTAIN", "x").asks_for_status
 
 
+def test_times_of_objects_are_compared_as_moments() -> None:
+    changed = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    node = Node("1", "ad", "act_1", {"updated_time": changed}, changed, changed)
+    for operator, value, expected in (
+        ("GREATER_THAN", int(changed.timestamp()) - 1, True),
+        ("GREATER_THAN", "2026-11-20T08:00:00+0000", False),
+        ("BEFORE", "2026-11-21", True),
+        ("IN_RANGE", ["2026-11-19", "2026-11-20"], False),
+    ):
+        assert passes(node, rule("ad.updated_time", operator, value)) is expected
+    for wrong in ("soon", ["2026-11-19", "2026-11-20"], None):
+        with pytest.raises(GraphError):
+            rule("ad.updated_time", "GREATER_THAN", wrong)
+
+
 def test_the_same_rule_is_equal_however_often_it_is_read() -> None:
     for field in ("campaign.delivery_info", "campaign.name", "age"):
         assert rule(field, "IN", ["active"]) == rule(field, "IN", ["active"])

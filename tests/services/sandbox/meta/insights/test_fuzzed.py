@@ -37,7 +37,9 @@ ranges = st.sampled_from(
 )
 rules = st.builds(
     lambda field, operator, value: json.dumps([{"field": field, "operator": operator, "value": value}]),
-    st.sampled_from(["ad.impressions", "campaign.id", "campaign.name", "age", "action_type", "spend", "colour"]),
+    st.sampled_from(
+        ["ad.impressions", "campaign.id", "campaign.name", "age", "action_type", "spend", "ad.updated_time", "colour"]
+    ),
     st.sampled_from(["GREATER_THAN", "IN", "CONTAIN", "NOT_IN_RANGE", "ANY", "TOP", "LIKE"]),
     st.sampled_from([0, "x", [1, 2], ["a"], None, {}]),
 )
