@@ -9,7 +9,7 @@ from typing import Any
 
 from services.sandbox.meta import inputs
 from services.sandbox.meta.ad_writes import refusals
-from services.sandbox.meta.ad_writes.making import check_changeable, make, referenced
+from services.sandbox.meta.ad_writes.making import check_changeable, make, referenced, show_creatives
 from services.sandbox.meta.operations import Context, Operation
 from services.sandbox.meta.world import Node, Ref
 
@@ -77,7 +77,7 @@ def _copy_one(context: Context, source: Node, above: Node, option: str, name: st
         values["campaign"] = Ref(campaign_id)
     made = make(context, source.kind, values, account, above)
     if source.kind == "ad":
-        context.world.link(made, "adcreatives", [str(source.values["creative"])])
+        show_creatives(context.world, made)
     return made
 
 

@@ -19,6 +19,7 @@ from services.sandbox.meta.ad_writes.making import (
     now_of,
     only_validates,
     referenced,
+    show_creatives,
     shown_values,
     updater,
 )
@@ -79,7 +80,7 @@ def _create_ad(context: Context) -> object:
         return _VALID
     values = {**shown_values(account, given), **_places(adset), "creative": Ref(creative.id)}
     ad = make(context, "ad", values, account, adset)
-    context.world.link(ad, "adcreatives", [creative.id])
+    show_creatives(context.world, ad)
     if ad.values["effective_status"] == statuses.REVIEWING:
         context.world.agenda.at(now_of(context) + statuses.REVIEW, _reviewed(context.world, ad.id))
     return answer(context, ad)
@@ -162,7 +163,7 @@ def _update_ad(context: Context) -> object:
         shown = {"creative": Ref(creative.id)} if creative else {}
         change(context, ad, {**shown_values(account, given), **shown})
         if creative:
-            context.world.link(ad, "adcreatives", [creative.id])
+            show_creatives(context.world, context.world.nodes[ad.id])
     return changed(context, ad)
 
 

@@ -14,7 +14,7 @@ from services.sandbox.meta.ad_writes.parameters import read_parameters
 from services.sandbox.meta.inputs import choice
 from services.sandbox.meta.operations import Context
 from services.sandbox.meta.read_back import changed
-from services.sandbox.meta.world import Moment, Node
+from services.sandbox.meta.world import Moment, Node, World
 
 Given = Mapping[str, Any]
 MONEY = frozenset(
@@ -123,6 +123,16 @@ def change(context: Context, node: Node, values: Mapping[str, Any]) -> None:
     changed |= {"configured_status": status, "effective_status": effective}
     world.change(node, changed, status=status, hidden=effective in statuses.GONE)
     statuses.spread(world, node)
+    if node.kind == "ad":
+        show_creatives(world, world.nodes[node.id])
+
+
+def show_creatives(world: World, ad: Node) -> None:
+    """Let an ad list its creative, and the ad set above it those of its ads (S, `get_ad_creatives` of both)."""
+    world.link(ad, "adcreatives", [str(ad.values["creative"])])
+    adset = world.nodes[str(ad.values["adset_id"])]
+    shown = dict.fromkeys(str(each.values["creative"]) for each in world.shown(adset, "ads"))
+    world.link(adset, "adcreatives", list(shown))
 
 
 def check_changeable(node: Node, given: Given) -> None:

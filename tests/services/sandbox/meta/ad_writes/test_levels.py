@@ -52,6 +52,18 @@ def status(sandbox: SandboxProcess, node: str) -> str:
     return str(read(sandbox, node, fields="effective_status")["effective_status"])
 
 
+def test_an_ad_set_lists_the_creatives_of_its_ads(sandbox: SandboxProcess) -> None:
+    adset = make_adset(sandbox, make_campaign(sandbox))
+    first, second = make_ad(sandbox, adset), make_ad(sandbox, adset)
+    creatives = [read(sandbox, ad, fields="creative")["creative"]["id"] for ad in (second, first)]
+    assert ids(read(sandbox, f"{adset}/adcreatives")) == creatives
+    write(sandbox, first, creative={"creative_id": creatives[0]})
+    assert ids(read(sandbox, f"{adset}/adcreatives")) == creatives[:1]
+    write(sandbox, first, status="DELETED")
+    write(sandbox, second, status="ARCHIVED")
+    assert ids(read(sandbox, f"{adset}/adcreatives")) == []
+
+
 def test_a_new_campaign_is_first_in_the_list_and_in_the_worlds_truth(sandbox: SandboxProcess) -> None:
     before = account(sandbox)["children"]["campaigns"]
     made = make_campaign(sandbox)
