@@ -11,7 +11,7 @@ from libs.platforms.meta.auth import auth_params
 from libs.platforms.meta.client import GraphClient
 from libs.platforms.meta.packing import MAX_SLOTS, Item, pack
 from libs.platforms.meta.reads import READS, item_of, plan_read, subject_of
-from libs.platforms.meta.unpacking import OPERATION, One, Unpacking
+from libs.platforms.meta.unpacking import OPERATION, One, unanswered, unpack
 from libs.telemetry.redaction import MARK
 from libs.vocabulary import QuotaUse
 
@@ -70,12 +70,11 @@ async def call_batch(client: GraphClient, items: Sequence[Item]) -> BatchOutcome
     none, or for so many that they do not fit.
     """
     packed = pack(items, client.settings)
-    unpacking = Unpacking(packed, client.settings, client.budgets)
     try:
         answer = await client.send(OPERATION, "POST", "", packed.form)
     except PlatformError as error:
-        return unpacking.unsent(error)
-    return unpacking.read(answer)
+        return unanswered(packed, error)
+    return unpack(packed, answer, client.settings, client.budgets)
 
 
 def without_secrets(value: Any, secrets: set[str]) -> Any:

@@ -34,8 +34,23 @@ OPERATION = "batch"
 One = ItemDone | ItemFailed
 
 
+def unpack(packed: Packed, answer: Answer, settings: MetaSettings, budgets: Budgets) -> BatchOutcome:
+    """Give every item its outcome; bodies are as Meta wrote them, not freed of credentials. Raises nothing.
+
+    A read that was not done, for whatever reason, is `not_attempted`, or `unknown` where the answer does not tell which
+    part of it is whose; a write of which the answer does not say that it was done or refused is `unknown`.
+    """
+    return _Unpacking(packed, settings, budgets).read(answer)
+
+
+def unanswered(packed: Packed, error: PlatformError) -> BatchOutcome:
+    """Give every item its outcome when there is no answer: `error` says whether anything was sent."""
+    items = tuple(ItemFailed(error) for _ in packed.items)
+    return BatchOutcome(items=items, http_calls=1, refusal=error)
+
+
 @dataclass(frozen=True, slots=True)
-class Unpacking:
+class _Unpacking:
     """A request that was sent, and what its answer is read with."""
 
     packed: Packed
@@ -43,11 +58,6 @@ class Unpacking:
     budgets: Budgets
 
     def read(self, answer: Answer) -> BatchOutcome:
-        """Give every item its outcome; bodies are as Meta wrote them, not freed of credentials. Raises nothing.
-
-        A read that was not done, for whatever reason, is `not_attempted`; a write of which the answer does not say that
-        it was done or refused is `unknown`.
-        """
         outer = self.budgets.readings(answer.headers, self.packed.credential, None)
         found = self._elements(answer, outer)
         if isinstance(found, PlatformError):
@@ -66,11 +76,6 @@ class Unpacking:
             readings.extend(usage)
         items = tuple(outcomes[index] for index in range(len(self.packed.items)))
         return BatchOutcome(items=items, http_calls=1, usage=highest_per_scope(readings))
-
-    def unsent(self, error: PlatformError) -> BatchOutcome:
-        """Give every item its outcome when there is no answer: `error` says whether anything was sent."""
-        items = tuple(ItemFailed(error) for _ in self.packed.items)
-        return BatchOutcome(items=items, http_calls=1, refusal=error)
 
     def whole(self, error: PlatformError, usage: tuple[UsageReading, ...]) -> BatchOutcome:
         """Give every item its outcome when the whole call was refused, or its answer cannot be taken apart."""
@@ -162,13 +167,13 @@ class Unpacking:
             return ItemFailed(self._error(item.operation, status, error, (), item.credential, item.about))
         if not item.is_read:
             return self._written(index, status, body)
+        if not isinstance(body, dict) or body.get("success") is False:
+            return self._failed(index, ContractBroken, "the answer is no JSON object of what was asked")
         if item.is_list:
             try:
                 read_page(item.operation, body)
             except ContractBroken as broken:
                 return ItemFailed(broken)
-        elif not isinstance(body, dict) or body.get("success") is False:
-            return self._failed(index, ContractBroken, "the answer is no JSON object of what was asked")
         return ItemDone(http_status=status, body=body)
 
     def _written(self, index: int, status: int, body: Any) -> One:

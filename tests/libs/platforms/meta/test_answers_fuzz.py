@@ -17,7 +17,7 @@ from libs.platforms.meta.batching import MetaBatching
 from libs.platforms.meta.client import Answer, GraphClient
 from libs.platforms.meta.packing import Item, pack
 from libs.platforms.meta.quota import Budgets
-from libs.platforms.meta.unpacking import Unpacking
+from libs.platforms.meta.unpacking import unpack
 from tests.support.fuzzing import FUZZ_EXAMPLES
 from tests.support.meta_batches import SETTINGS, item
 from tests.support.mutations import mutated
@@ -130,9 +130,8 @@ async def test_a_damaged_list_never_ends_early_without_saying_so(first: bytes, s
 @given(body=mutated([item({"id": "5"}), item({"success": True})]), status=st.sampled_from([200, 200, 200, 400, 500]))
 def test_a_damaged_answer_to_a_write_is_no_proof_of_anything(body: bytes, status: int) -> None:
     writes = [Item("publish", "7/feed", {"message": "a"}, USER, "POST"), Item("remove", "7_8", {}, USER, "DELETE")]
-    unpacking = Unpacking(pack(writes, SETTINGS), SETTINGS, Budgets(SETTINGS))
     text = httpx.Response(status, content=body).text
-    outcome = unpacking.read(Answer(status, {}, text))
+    outcome = unpack(pack(writes, SETTINGS), Answer(status, {}, text), SETTINGS, Budgets(SETTINGS))
     assert len(outcome.items) == 2
     for index, found in enumerate(outcome.items):
         if found.outcome == "done":

@@ -247,6 +247,17 @@ async def test_json_of_another_shape_breaks_the_contract(answer: Any) -> None:
         await run(answer)
 
 
+@pytest.mark.parametrize("body", [{"success": False}, {"success": False, "data": []}, [], True, None])
+async def test_an_item_that_says_no_or_is_no_object_is_no_success(body: Any) -> None:
+    batching = build(lambda _: httpx.Response(200, json=[item(body), item(body)]))
+    calls = [
+        batching.plan("get_object", {"object_id": "1", "fields": ["id"]}),
+        batching.plan("list_edge", {"object_id": "me", "edge": "accounts", "fields": ["id"]}),
+    ]
+    outcome = await batching.execute(Credential(TOKEN), calls)
+    assert [each.outcome for each in outcome.items] == ["rejected", "rejected"]
+
+
 async def test_plain_words_with_status_200_can_be_tried_again() -> None:
     batching = build(lambda _: httpx.Response(200, text="Service Unavailable"))
     with pytest.raises(Unavailable):

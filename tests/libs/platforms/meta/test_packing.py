@@ -15,7 +15,7 @@ from libs.platforms.meta.client import Answer
 from libs.platforms.meta.packing import MAX_SLOTS, Item, Packed, pack
 from libs.platforms.meta.quota import Budgets
 from libs.platforms.meta.settings import MetaSettings
-from libs.platforms.meta.unpacking import Unpacking
+from libs.platforms.meta.unpacking import unpack
 from tests.support.fuzzing import FUZZ_EXAMPLES
 from tests.support.meta_batches import SETTINGS, graph_error, item, path_of, query_of
 
@@ -187,8 +187,7 @@ def test_any_mix_of_items_and_fates_gives_each_item_exactly_one_outcome(
         written(fate, good_body([items[index] for index in slot.items], slot.kind))
         for slot, fate in zip(packed.slots, fates, strict=True)
     ]
-    unpacking = Unpacking(packed, SETTINGS, Budgets(SETTINGS))
-    outcome = unpacking.read(Answer(200, {}, json.dumps(answer)))
+    outcome = unpack(packed, Answer(200, {}, json.dumps(answer)), SETTINGS, Budgets(SETTINGS))
     assert len(outcome.items) == len(items)
     for slot, fate in zip(packed.slots, fates, strict=True):
         for index in slot.items:
@@ -207,7 +206,7 @@ def test_a_truncated_answer_loses_no_item_and_gives_none_away(items: list[Item],
     packed = pack(items, SETTINGS)
     whole = json.dumps([item(good_body([items[index] for index in slot.items], slot.kind)) for slot in packed.slots])
     text = whole[: kept % len(whole)]
-    outcome = Unpacking(packed, SETTINGS, Budgets(SETTINGS)).read(Answer(status, {}, text))
+    outcome = unpack(packed, Answer(status, {}, text), SETTINGS, Budgets(SETTINGS))
     assert outcome.refusal is not None
     assert len(outcome.items) == len(items)
     for asked, found in zip(items, outcome.items, strict=True):
@@ -226,7 +225,7 @@ def test_a_refusal_of_what_was_asked_together_names_none_of_them_unless_it_is_ab
     items = [*(node(number) for number in range(60)), listing("me/accounts"), listing("me/businesses")]
     packed = pack(items, SETTINGS)
     refused = [item(graph_error(code), 400) for _ in packed.slots]
-    found = Unpacking(packed, SETTINGS, Budgets(SETTINGS)).read(Answer(200, {}, json.dumps(refused)))
+    found = unpack(packed, Answer(200, {}, json.dumps(refused)), SETTINGS, Budgets(SETTINGS))
     assert {slot.kind for slot in packed.slots} == {"ids", "expansion"}
     assert {each.outcome for each in found.items} == {outcome}
     assert all(each.error.platform_code == str(code) for each in found.items if isinstance(each, ItemFailed))
@@ -241,7 +240,7 @@ def test_what_is_left_out_of_an_answer_asked_for_together_is_no_success() -> Non
         body.pop("7", None)
         body.pop("businesses", None)
         bodies.append(item(body))
-    outcome = Unpacking(packed, SETTINGS, Budgets(SETTINGS)).read(Answer(200, {}, json.dumps(bodies)))
+    outcome = unpack(packed, Answer(200, {}, json.dumps(bodies)), SETTINGS, Budgets(SETTINGS))
     by_path = {asked.path: found.outcome for asked, found in zip(items, outcome.items, strict=True)}
     assert by_path.pop("7") == "rejected"
     assert by_path.pop("me/businesses") == "not_attempted"
