@@ -76,11 +76,20 @@ _DMAS = {
     "California": "Los Angeles", "Texas": "Dallas-Ft. Worth", "New York": "New York", "Florida": "Miami-Ft. Lauderdale",
     "Illinois": "Chicago", "Washington": "Seattle-Tacoma",
 }  # fmt: skip
+_CITIES = {
+    "California": "Los Angeles, California", "Texas": "Houston, Texas", "New York": "New York, New York",
+    "Florida": "Miami, Florida", "Illinois": "Chicago, Illinois", "Washington": "Seattle, Washington",
+    "Berlin": "Berlin, Berlin", "Bavaria": "Munich, Bavaria", "Hamburg": "Hamburg, Hamburg",
+    "England": "London, England", "Scotland": "Glasgow, Scotland", "Île-de-France": "Paris, Île-de-France",
+    "Occitanie": "Toulouse, Occitanie", "São Paulo (state)": "São Paulo, São Paulo (state)",
+    "Rio de Janeiro (state)": "Rio de Janeiro, Rio de Janeiro (state)",
+}  # fmt: skip
+"""One of each region, followed by it (M)."""
 _DEVICES = {"desktop": "desktop"}
 _HOURS = ("hourly_stats_aggregated_by_advertiser_time_zone", "hourly_stats_aggregated_by_audience_time_zone")
 DIMENSIONS = (
     "age", "gender", "country", "region", "dma", "publisher_platform", "platform_position", "device_platform",
-    "impression_device", "frequency_value", *_HOURS,
+    "impression_device", "frequency_value", "city", *_HOURS,
 )  # fmt: skip
 """What an audience can be cut by; names as Meta's breakdowns (S)."""
 _FREQUENCIES = {"1": 58, "2": 22, "3": 9, "4": 5, "5": 3, "6-10": 3}
@@ -185,6 +194,8 @@ def _column(dimension: str) -> Values:
         shift = _HOURS.index(dimension)
         hours = {f"{hour:02}:00:00 - {hour:02}:59:59": 2 + min(hour, 24 - hour) for hour in range(24)}
         return _drawn(str(shift), hours)
+    if dimension == "city":
+        return tuple(_CITIES[region] for region in _column("region"))
     place = {"country": 0, "region": 1, "dma": 1}[dimension]
     names = tuple(value.split("/")[place] for value in _drawn("region", _SHARES["region"]))
     return tuple(_DMAS.get(name, "Unknown") for name in names) if dimension == "dma" else names

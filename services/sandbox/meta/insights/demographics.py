@@ -7,20 +7,17 @@ see the posts, and add up to the followers exactly.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from services.sandbox.meta.listing import NotCovered
 from services.sandbox.meta.patterns import PERIOD, pattern
 from services.sandbox.meta.statistics import Numbers, Row, split
 
 BREAKDOWNS = ("age", "city", "country", "gender")  # O
 LEAST_FOLLOWERS = 100  # O
 _SEXES = {"female": "F", "male": "M", "unknown": "U"}
-_COUNTED = {"country", "age", "gender"}
 Part = tuple[tuple[str, ...], int]
 
 
 def of_followers(followers: int, names: Sequence[str]) -> list[Part]:
-    """Parts of all followers. Raises: NotCovered for what the world does not know of people."""
-    _check(names)
+    """Parts of all followers."""
     parts = pattern("posts").parts(tuple(names))
     shares = [(_shown(names, values), len(events.get("impressions", ()))) for values, events in parts.items()]
     exact = [(values, *divmod(followers * share, PERIOD)) for values, share in shares]
@@ -32,8 +29,7 @@ def of_followers(followers: int, names: Sequence[str]) -> list[Part]:
 
 
 def of_row(row: Row, names: Sequence[str], counted: Iterable[str]) -> list[Part]:
-    """Parts of numbers of a row, added up. Raises: NotCovered."""
-    _check(names)
+    """Parts of numbers of a row, added up."""
     wanted = tuple(counted)
     return [(_shown(names, values), _sum(part, wanted)) for values, part in split(row, *names)]
 
@@ -51,9 +47,3 @@ def _sum(numbers: Numbers, names: Iterable[str]) -> int:
 def _shown(names: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
     pairs = zip(names, values, strict=True)
     return tuple(_SEXES[value] if name == "gender" else value for name, value in pairs)
-
-
-def _check(names: Sequence[str]) -> None:
-    unknown = [name for name in names if name not in _COUNTED]
-    if unknown:
-        raise NotCovered(f"demographics by {unknown[0]}")

@@ -80,7 +80,7 @@ def test_reach_has_a_value_a_day(sandbox: SandboxProcess) -> None:
 def test_followers_are_parted_without_a_rest(sandbox: SandboxProcess) -> None:
     account = sandbox.accounts("instagram")[0]
     followers = ask(sandbox, account["id"], fields="followers_count").json()["followers_count"]
-    for breakdown in ("age", "gender", "country", "age,gender"):
+    for breakdown in ("age", "city", "gender", "country", "age,gender"):
         [entry] = ask(
             sandbox,
             f"{account['id']}/insights",
