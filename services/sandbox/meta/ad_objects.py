@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from services.sandbox.meta.briefs import Give, Outline
 from services.sandbox.meta.dice import Dice, mix
 from services.sandbox.meta.families import GONE_EVERY, ID_STEP, Family, Run, below, rank_above, whole
 from services.sandbox.meta.node import Late, Moment, Node, Ref
@@ -89,6 +90,14 @@ class _Levels:
         self.ads = self._family("ad", counts.ads, 52, 360, self._ad)
         self.adsets.not_before = lambda index: self.campaigns.created_at(self._campaign_above(index)) + _HOUR
         self.ads.not_before = self._ad_not_before
+        self._above = {"adset": (self.campaigns, self._campaign_above), "ad": (self.adsets, self._adset_above)}
+        for family, name in (
+            (self.campaigns, ""),
+            (self.adsets, "Ad set"),
+            (self.ads, "Ad"),
+            (self.creatives, "Creative"),
+        ):
+            family.outline = self._outline(family, name)
 
     def _family(self, kind: str, shown: int, newest: float, oldest: float, make: Callable[[int], Node]) -> Family:
         family = Family(
@@ -105,6 +114,55 @@ class _Levels:
         )
         family.base = self.world.reserve("ad", family.total * ID_STEP)
         return self.world.nodes.found(family)
+
+    def _outline(self, family: Family, name: str) -> Outline:
+        """What `_node` and those that call it say; the names of campaigns are theirs alone."""
+        kind, is_creative = family.kind, family is self.creatives
+
+        def status(index: int) -> str:
+            return _creative_status(family, index) if is_creative else _status(family, index)
+
+        def parent(index: int) -> tuple[str, str]:
+            if kind not in self._above:
+                return self.account.kind, self.account.id
+            above, place = self._above[kind]
+            return above.kind, above.node_id(place(index))
+
+        values: dict[str, Give | None] = {
+            "id": family.node_id,
+            "account_id": lambda _: self.account.values["account_id"],
+            "status": status,
+            "configured_status": None if is_creative else status,
+            "effective_status": None if is_creative else lambda index: self._effective_at(family, index),
+            "created_time": None if is_creative else lambda index: self._moment(family.created_at(index)),
+            "updated_time": None if is_creative else lambda index: self._moment(family.updated_at(index)),
+            "stop_time": None,
+            "end_time": None,
+        }
+        if name:
+            values["name"] = lambda index: f"{name} {family.total - index}"
+        if kind in {"ad", "adcreative"}:
+            values["start_time"] = None
+        if kind == "adset":
+            values["campaign_id"] = lambda index: parent(index)[1]
+        if kind == "ad":
+            values["adset_id"] = lambda index: parent(index)[1]
+            values["campaign_id"] = lambda index: self.campaigns.node_id(self._campaign_above(self._adset_above(index)))
+        return Outline(status, parent, values)
+
+    def _effective_at(self, family: Family, index: int) -> str:
+        """The effective status of a member; made objects are asked only where somebody has written to them."""
+        if family.is_written(index):
+            node = self.world.nodes.get(family.node_id(index))
+            return effective_status(self.world, node) if node else ""
+        own = _status(family, index)
+        if own != "ACTIVE" or family.kind not in self._above:
+            return own
+        above, place = self._above[family.kind]
+        status = self._effective_at(above, place(index))
+        if status == "PAUSED":
+            return "CAMPAIGN_PAUSED" if above.kind == "campaign" else "ADSET_PAUSED"
+        return status if status == "CAMPAIGN_PAUSED" else own
 
     def _has_budget(self, campaign: int) -> bool:
         """Every second campaign shares a budget among its ad sets."""
@@ -211,7 +269,7 @@ class _Levels:
         node = self._node(family, index, self.account, "Creative")
         for absent in ("configured_status", "effective_status", "created_time", "updated_time"):
             del node.values[absent]
-        node.status = node.values["status"] = "DELETED" if family.is_gone(index) else "ACTIVE"
+        node.status = node.values["status"] = _creative_status(family, index)
         number = family.total - index
         link = f"https://shop.example/{number}"
         page_id = self.page.id
@@ -278,6 +336,10 @@ def _status(family: Family, index: int) -> str:
     if family.is_gone(index):
         return "DELETED" if index // GONE_EVERY % 2 else "ARCHIVED"
     return "PAUSED" if mix(family.seed, index, 3) % 100 < 30 else "ACTIVE"
+
+
+def _creative_status(family: Family, index: int) -> str:
+    return "DELETED" if family.is_gone(index) else "ACTIVE"
 
 
 def _budget(dice: Dice, left_of: int) -> dict[str, str]:

@@ -7,7 +7,7 @@ issue 33 of singer-io/tap-facebook). Which status means which word is M, after A
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from services.sandbox.meta.node import Node
+from services.sandbox.meta.briefs import Row
 
 WORDS = frozenset({
     "active", "archived", "completed", "deleted", "inactive", "limited", "not_delivering", "not_published",
@@ -33,14 +33,14 @@ _WANTS_NONE: Mapping[str, bool] = {
 OPERATORS = frozenset(_WANTS_NONE)
 
 
-def keeper(operator: str, wanted: object, now: datetime) -> Callable[[Node], bool]:
+def keeper(operator: str, wanted: object, now: datetime) -> Callable[[Row], bool]:
     """Whether an object's delivery is one of the words that are wanted, or none of them. `operator`: of OPERATORS."""
     given = wanted if isinstance(wanted, list | tuple) else [wanted]
     words = {str(word).lower() for word in given}
     return lambda node: bool(words & delivery_of(node, now)) is not _WANTS_NONE[operator]
 
 
-def delivery_of(node: Node, now: datetime) -> frozenset[str]:
+def delivery_of(node: Row, now: datetime) -> frozenset[str]:
     """Of a campaign, ad set or ad; more than one word where one of them says the same of a shorter time."""
     status = str(node.values.get("effective_status", node.status))
     start, end = node.values.get("start_time"), node.values.get("stop_time") or node.values.get("end_time")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from services.sandbox.meta.dice import mix
 
 if TYPE_CHECKING:
+    from services.sandbox.meta.briefs import Outline
     from services.sandbox.meta.world import Node
 
 GONE_EVERY = 12
@@ -44,6 +45,8 @@ class Family:
     not_before: "Callable[[int], datetime] | None" = None
     """Lower bound of a member's creation; never grows with the index."""
     make: "Callable[[int], Node] | None" = None
+    outline: "Outline | None" = None
+    """What is known of members without making them."""
     total: int = field(init=False)
     """With those that are gone at the start."""
     _created: dict[int, datetime] = field(default_factory=dict)
@@ -51,6 +54,7 @@ class Family:
     _removed: list[int] = field(default_factory=list)
     _no_longer_shown: list[int] = field(default_factory=list)
     _shown_again: list[int] = field(default_factory=list)
+    _written: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.total = self.at_rank(self.shown - 1) + 1 if self.shown else 0
@@ -119,6 +123,13 @@ class Family:
                 low = middle + 1
         return low
 
+    def is_written(self, index: int) -> bool:
+        """Somebody has written to it: what it is now follows from no arithmetic."""
+        return index in self._written
+
+    def note_write(self, index: int) -> None:
+        self._written.add(index)
+
     def is_removed(self, index: int) -> bool:
         return _holds(self._removed, index)
 
@@ -178,9 +189,13 @@ class Run:
         return before(self.high, everything=everything) - before(self.low, everything=everything)
 
     def ids(self, start: int, *, everything: bool) -> Iterator[str]:
+        return map(self.family.node_id, self.indexes(start, everything=everything))
+
+    def indexes(self, start: int, *, everything: bool) -> Iterator[int]:
+        """Places in the family, from a place of the list on."""
         for index in range(self._find(start, everything=everything), self.high):
             if self.family.is_listed(index, everything=everything):
-                yield self.family.node_id(index)
+                yield index
 
     def position(self, node_id: str, *, everything: bool) -> int | None:
         index = self.family.index_of(node_id)

@@ -12,15 +12,16 @@ from datetime import datetime
 from typing import Any
 
 from services.sandbox.meta import delivery
+from services.sandbox.meta.briefs import Row
 from services.sandbox.meta.catalog import known_fields
 from services.sandbox.meta.errors import GraphError, bad_parameter
 from services.sandbox.meta.insights.days import PRESETS
-from services.sandbox.meta.listing import Selection
+from services.sandbox.meta.listing import Keep, Selection
 from services.sandbox.meta.listings import Listing
 from services.sandbox.meta.loose import read_value
 from services.sandbox.meta.moments import parse_moment, read_moment
 from services.sandbox.meta.params import Params
-from services.sandbox.meta.world import Node, World
+from services.sandbox.meta.world import World
 
 MAX_FILTERS = 50
 MAX_VALUES = 1000
@@ -38,22 +39,21 @@ _LEVELS: Mapping[str, Mapping[str, str]] = {
 """Kind -> levels that a filter may speak of -> the field that leads there; nothing for the row itself."""
 _LONG = 2_000
 _STATUS_FIELDS = {"effective_status", "status", "configured_status"}
-_Keep = Callable[[Node], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which rows a call asks for. `shows_hidden`: also among archived and deleted objects."""
 
-    tests: tuple[_Keep, ...] = ()
+    tests: tuple[Keep, ...] = ()
     shows_hidden: bool = False
     since: datetime | None = None
     until: datetime | None = None
 
-    def is_older(self, node: Node) -> bool:
+    def is_older(self, node: Row) -> bool:
         return self.since is not None and node.created_at < self.since
 
-    def keeps(self, node: Node) -> bool:
+    def keeps(self, node: Row) -> bool:
         return all(keep(node) for keep in self.tests)
 
 
@@ -89,7 +89,7 @@ def by_time(rows: Listing, choice: Choice) -> Selection:
     return Selection(rows, keep, choice.is_older if choice.since else None, begin)
 
 
-def _tests(world: World, kind: str, params: Params, now: datetime) -> Iterable[tuple[_Keep, bool]]:
+def _tests(world: World, kind: str, params: Params, now: datetime) -> Iterable[tuple[Keep, bool]]:
     """What each parameter keeps, and whether it asks for archived and deleted objects."""
     wanted = _statuses(params)
     if wanted is not None:
@@ -111,8 +111,9 @@ def _tests(world: World, kind: str, params: Params, now: datetime) -> Iterable[t
         yield _filter(world, kind, given, now)
 
 
-def _status(node: Node) -> str:
-    return str(node.values.get("effective_status", node.status))
+def _status(node: Row) -> str:
+    found = node.values.get("effective_status")
+    return str(node.status if found is None else found)
 
 
 def _statuses(params: Params) -> set[str] | None:
@@ -137,7 +138,7 @@ def _list(text: str, name: str) -> list[Any]:
     return given
 
 
-def _is_completed(node: Node, now: datetime) -> bool:
+def _is_completed(node: Row, now: datetime) -> bool:
     """An ad object is completed once its end has come."""
     end = node.values.get("stop_time") or node.values.get("end_time")
     return isinstance(end, datetime) and end <= now
@@ -173,7 +174,7 @@ def _filters(params: Params) -> list[Mapping[str, Any]]:
     return given
 
 
-def _filter(world: World, kind: str, condition: Mapping[str, Any], now: datetime) -> tuple[_Keep, bool]:
+def _filter(world: World, kind: str, condition: Mapping[str, Any], now: datetime) -> tuple[Keep, bool]:
     field, operator = str(condition["field"]), str(condition["operator"]).upper()
     wanted = condition["value"]
     level, _, name = field.rpartition(".")
@@ -191,7 +192,7 @@ def _filter(world: World, kind: str, condition: Mapping[str, Any], now: datetime
     above = levels.get(level, "")
     is_delivered = delivery.keeper(operator, wanted, now) if by_delivery else None
 
-    def keep(node: Node) -> bool:
+    def keep(node: Row) -> bool:
         found = world.nodes.get(str(node.values.get(above, ""))) if above else node
         if is_delivered:
             return found is not None and is_delivered(found)

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
+from services.sandbox.meta.briefs import Row, node_of
 from services.sandbox.meta.errors import bad_parameter, too_deep, too_much_data
 from services.sandbox.meta.listings import Listing
 from services.sandbox.meta.loose import read_names
@@ -40,6 +41,9 @@ SUMMARIES: Mapping[str, Mapping[str, Any]] = {
 """What a summary tells beside the count, by what is listed."""
 
 
+Keep = Callable[[Row], bool]
+
+
 class NotCovered(Exception):  # noqa: N818  reads as the fact it reports
     """Meta has this, the sandbox does not yet: answered with 501."""
 
@@ -48,12 +52,13 @@ class NotCovered(Exception):  # noqa: N818  reads as the fact it reports
 class Selection:
     """A list and which of its rows count. `keep` None: all of them, without being looked at.
 
-    `ends`: from the first such row on no other one counts. `begin`: before this place none does.
+    `ends`: from the first such row on no other one counts. `begin`: before this place none does. Both are asked of
+    rows in brief, so that the rows that do not count are not made.
     """
 
     rows: Listing
-    keep: Callable[[Node], bool] | None = None
-    ends: Callable[[Node], bool] | None = None
+    keep: Keep | None = None
+    ends: Keep | None = None
     begin: int = 0
 
     @property
@@ -62,23 +67,26 @@ class Selection:
 
     def __len__(self) -> int:
         """Looks at every row where not all count."""
-        return len(self.rows) if self.is_whole else sum(1 for _ in self.forward(0))
+        return len(self.rows) if self.is_whole else sum(1 for _ in self._counted(0))
 
     def forward(self, place: int) -> Iterator[Node]:
-        """Rows that count from a place of the list on; the list is looked at piece by piece."""
-        for start in range(max(place, self.begin), len(self.rows), _PIECE):
-            for row in self.rows[start : start + _PIECE]:
-                if self.ends is not None and self.ends(row):
-                    return
-                if self.keep is None or self.keep(row):
-                    yield row
+        """Rows that count from a place of the list on."""
+        return map(node_of, self._counted(place))
+
+    def _counted(self, place: int) -> Iterator[Row]:
+        for row in self.rows.briefs(max(place, self.begin)):
+            if self.ends is not None and self.ends(row):
+                return
+            if self.keep is None or self.keep(row):
+                yield row
 
     def backward(self, place: int) -> Iterator[Node]:
-        """Rows that count before a place, the nearest first."""
+        """Rows that count before a place, the nearest first; the list is looked at piece by piece."""
         for stop in range(place, self.begin, -_PIECE):
-            for row in reversed(self.rows[max(self.begin, stop - _PIECE) : stop]):
+            start = max(self.begin, stop - _PIECE)
+            for row in reversed(list(islice(self.rows.briefs(start), stop - start))):
                 if self.keep is None or self.keep(row):
-                    yield row
+                    yield node_of(row)
 
 
 @dataclass(frozen=True, slots=True)

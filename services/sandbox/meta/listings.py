@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import overload
 
-from services.sandbox.meta.families import Stretch
+from services.sandbox.meta.briefs import Brief, Row
+from services.sandbox.meta.families import Run, Stretch
 from services.sandbox.meta.node import Node
 
 
@@ -48,6 +49,20 @@ class Listing(Sequence[Node]):
 
     def ids(self) -> Iterator[str]:
         return self._ids(0)
+
+    def briefs(self, start: int = 0) -> Iterator[Row]:
+        """Rows from a place on, in brief where their family has an outline: to look at a whole list is cheap then."""
+        stretch = self._stretch
+        if not isinstance(stretch, Run) or stretch.family.outline is None:
+            yield from map(self._find, self._ids(start))
+            return
+        yield from map(self._find, self._written[start:])
+        family, outline = stretch.family, stretch.family.outline
+        for index in stretch.indexes(max(0, start - len(self._written)), everything=self._everything):
+            if family.is_written(index):
+                yield self._find(family.node_id(index))
+            else:
+                yield Brief(family, outline, index, self._find)
 
     def position(self, node_id: str) -> int | None:
         """The place of an object; None where it is not listed (any more)."""

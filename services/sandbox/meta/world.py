@@ -252,7 +252,11 @@ class Nodes(Mapping[str, Node]):
 
     def hold(self, node: Node) -> Node:
         """Keep the object as it is; gives the one that is in force."""
-        return self._held.setdefault(node.id, node)
+        held = self._held.setdefault(node.id, node)
+        place = self.place_of(node.id) if held is node else None
+        if place:
+            place[0].note_write(place[1])
+        return held
 
     def drop(self, node_id: str) -> None:
         del self._held[node_id]
