@@ -13,7 +13,7 @@ from services.sandbox.meta import (
     unserved,
     whatsapp_messages,
 )
-from services.sandbox.meta.insights import ads, instagram, instagram_media, pages, threads
+from services.sandbox.meta.insights import ads, instagram, instagram_media, pages, threads, videos
 from services.sandbox.meta.operations import Table
 from services.sandbox.meta.webhooks import calls as webhook_calls
 
@@ -30,6 +30,7 @@ TABLE = Table(
         *whatsapp_messages.OPERATIONS,
         *ads.OPERATIONS,
         *pages.OPERATIONS,
+        *videos.OPERATIONS,
         *instagram.OPERATIONS,
         *instagram_media.OPERATIONS,
         *threads.OPERATIONS,

@@ -99,7 +99,7 @@ POST_METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _POST}
 
 
 def page_insights(context: Context) -> object:
-    _need_page_token(context)
+    need_page_token(context)
     metrics = _metrics(context, PAGE_METRICS)
     periods = _periods(context)
     page = context.named
@@ -128,7 +128,7 @@ def page_insights(context: Context) -> object:
 
 def post_insights(context: Context) -> object:
     """Numbers over the whole life; a post that nobody has seen yet has none (M)."""
-    _need_page_token(context)
+    need_page_token(context)
     metrics = _metrics(context, POST_METRICS)
     periods = _periods(context)
     post = context.named
@@ -183,8 +183,8 @@ def _window(context: Context) -> Period:
     return chosen
 
 
-def _need_page_token(context: Context) -> None:
-    """Code and text T."""
+def need_page_token(context: Context) -> None:
+    """Raises: GraphError 190 for any other token (code and text T)."""
     if context.token.kind != "page":
         raise GraphError(400, 190, "(#190) This method must be called with a Page Access Token")
 

@@ -119,3 +119,22 @@ def test_more_than_ninety_days_and_days_of_long_ago_are_refused(sandbox: Sandbox
         answer = sandbox.get(f"{page['id']}/insights", token, metric="page_media_view", since=since, until="now")
         assert answer.json()["error"]["code"] == 100
     assert sandbox.get(f"{page['id']}/insights", token, metric="page_media_view", period="hour").status_code == 400
+
+
+def test_a_videos_numbers_are_those_of_its_post(sandbox: SandboxProcess) -> None:
+    page = sandbox.accounts("page")[0]
+    token = page_token(sandbox, page["id"])
+    made = sandbox.client.post(
+        f"/graph-video.facebook.com/v26.0/{page['id']}/videos",
+        data={"access_token": sandbox.token(token), "file_url": "https://example.com/a.mp4"},
+    ).json()["id"]
+    assert sandbox.get(f"{made}/video_insights", token, metric="total_video_views").json()["data"] == []
+    sandbox.client.post("/_sandbox/clock", json={"advance_seconds": 3 * 86_400}).raise_for_status()
+    post = sandbox.get(made, token, fields="post_id").json()["post_id"]
+    asked = {"metric": "total_video_views,blue_reels_play_count"}
+    views, plays = sandbox.get(f"{made}/video_insights", token, **asked).json()["data"]
+    [seen] = sandbox.get(f"{post}/insights", token, metric="post_media_view").json()["data"]
+    assert views["values"] == plays["values"] == seen["values"] != [{"value": 0}]
+    assert len(sandbox.get(f"{made}/video_insights", token).json()["data"]) > 5
+    assert sandbox.get(f"{made}/video_insights", token, metric="colour").json()["error"]["code"] == 100
+    assert sandbox.get(f"{made}/video_insights", metric="total_video_views").json()["error"]["code"] == 190
