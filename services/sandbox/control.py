@@ -76,15 +76,15 @@ async def get_world(sandbox: Sandbox, call: ControlCall) -> Reply:
     if platform is None:
         raise Refused(404, f"platform {name!r} is not served")
     if child == "metrics":
-        return 200, _metrics(platform, kind, node_id, call.query)
+        return 200, await _metrics(platform, kind, node_id, call.query)
     everything = call.query.get("all", ["false"])[-1].lower() == "true"
-    items = platform.children(kind, node_id, child, everything=everything)
+    items = await platform.children(kind, node_id, child, everything=everything)
     if items is None:
         raise Refused(404, f"{name} has no {kind} {node_id!r} with {child!r} in this world")
     return 200, {"count": len(items), "items": items}
 
 
-def _metrics(platform: Platform, kind: str, node_id: str, query: Query) -> object:
+async def _metrics(platform: Platform, kind: str, node_id: str, query: Query) -> object:
     since, until = _day(query, "since"), _day(query, "until")
     if since > until:
         raise Refused(400, "since must not lie behind until")
@@ -94,7 +94,7 @@ def _metrics(platform: Platform, kind: str, node_id: str, query: Query) -> objec
     if by and _counted(platform, kind, node_id, by) * ((until - since).days + 1) > MAX_METRIC_ROWS:
         raise Refused(413, f"that is more than {MAX_METRIC_ROWS} rows: ask for fewer days")
     try:
-        rows = platform.metrics(kind, node_id, since, until, by)
+        rows = await platform.metrics(kind, node_id, since, until, by)
     except NotServed as gap:
         raise Refused(501, str(gap)) from gap
     if rows is None:

@@ -64,10 +64,12 @@ class Platform(Protocol):
     def describe(self) -> dict[str, Any]:
         """The platform's part of `GET /_sandbox/world`."""
 
-    def children(self, kind: str, node_id: str, child: str, *, everything: bool) -> list[dict[str, Any]] | None:
+    async def children(self, kind: str, node_id: str, child: str, *, everything: bool) -> list[dict[str, Any]] | None:
         """The whole true list below an account; None if there is no such account or child."""
 
-    def metrics(self, kind: str, node_id: str, since: date, until: date, by: str | None) -> list[dict[str, Any]] | None:
+    async def metrics(
+        self, kind: str, node_id: str, since: date, until: date, by: str | None
+    ) -> list[dict[str, Any]] | None:
         """The true daily numbers of an account, or of each of its children of one sort; None if there is none such.
 
         A row per object and day of the account's zone, both days inclusive, rows of zeros too: `{"id", "date",

@@ -29,8 +29,11 @@ class Journal:
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+        self.writes = 0
+        """With those that are forgotten."""
 
     def append(self, entry: Entry) -> None:
+        self.writes += 1
         self._entries.append(entry)
 
     def since(self, moment: datetime) -> Iterator[Entry]:

@@ -15,17 +15,19 @@ from services.sandbox.faults import Target
 from services.sandbox.meta import faulting
 from services.sandbox.meta.assets import make_cast
 from services.sandbox.meta.batch import MAX_SECONDS, Outer, read_items, run_batch
+from services.sandbox.meta.briefs import Row
 from services.sandbox.meta.budgets import app_bucket
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
 from services.sandbox.meta.errors import GraphError, unknown_path
 from services.sandbox.meta.first_tokens import make_tokens
 from services.sandbox.meta.handling import Handler, redact, redact_text
 from services.sandbox.meta.incoming import Incoming, header_token, read_call, wrap
-from services.sandbox.meta.insights.truth import daily_rows
+from services.sandbox.meta.insights.truth import daily_rows, node_with_numbers
 from services.sandbox.meta.operations import Request, split_version
 from services.sandbox.meta.quota import Quotas, refusal
 from services.sandbox.meta.table import TABLE
 from services.sandbox.meta.tokens import describe_token
+from services.sandbox.meta.turns import read_in_turns
 from services.sandbox.meta.versions import CURRENT, RETIRED_FOR_MARKETING, SUPPORTED, serving_version
 from services.sandbox.meta.world import Listing, Node, World
 from services.sandbox.settings import Size
@@ -100,17 +102,24 @@ class MetaPlatform:
             "accounts": [self._describe_account(nodes[account]) for account in self._world.accounts],
         }
 
-    def children(self, kind: str, node_id: str, child: str, *, everything: bool) -> list[dict[str, Any]] | None:
+    async def children(self, kind: str, node_id: str, child: str, *, everything: bool) -> list[dict[str, Any]] | None:
         self._settle()
         node = self._world.nodes.get(node_id)
         edge = ACCOUNT_CHILDREN.get(kind, {}).get(child)
         if node is None or node.kind != kind or edge is None:
             return None
-        return [_describe_child(found) for found in self._listed(node, edge, everything=everything)]
+        return await read_in_turns(
+            self._world, lambda: map(_describe_child, self._listed(node, edge, everything=everything).briefs())
+        )
 
-    def metrics(self, kind: str, node_id: str, since: date, until: date, by: str | None) -> list[dict[str, Any]] | None:
+    async def metrics(
+        self, kind: str, node_id: str, since: date, until: date, by: str | None
+    ) -> list[dict[str, Any]] | None:
         self._settle()
-        return daily_rows(self._world, kind, node_id, since, until, by)
+        node = node_with_numbers(self._world, kind, node_id, by)
+        if node is None:
+            return None
+        return await read_in_turns(self._world, lambda: daily_rows(self._world, node, since, until, by))
 
     async def answer(self, call: Call) -> Answer:
         self._settle()
@@ -212,7 +221,7 @@ class MetaPlatform:
         return self._world.listed(node, edge) if everything else self._world.shown(node, edge)
 
 
-def _describe_child(node: Node) -> dict[str, Any]:
+def _describe_child(node: Row) -> dict[str, Any]:
     shown = {
         "id": node.id,
         "name": node.title,
@@ -221,7 +230,8 @@ def _describe_child(node: Node) -> dict[str, Any]:
         "created_at": rfc3339(node.created_at),
         "updated_at": rfc3339(node.updated_at),
     }
-    return shown | ({"totals": node.totals} if node.totals is not None else {})
+    totals = node.totals
+    return shown if totals is None else {**shown, "totals": totals}
 
 
 def _pair(parent: tuple[str, str] | None) -> dict[str, str] | None:

@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
+from services.sandbox.meta.briefs import Brief
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
 from services.sandbox.meta.dice import mix
 from services.sandbox.meta.families import Run
@@ -86,12 +87,17 @@ def rows(world: World, node: Node, since: dt.date, until: dt.date, by: str | Non
     object in the order of the list. What was deleted since the start of the world keeps its numbers; what was deleted
     before never had any and has no rows. Nothing for objects that have no numbers (a business, a pixel).
     """
+    return list(each_row(world, node, since, until, by))
+
+
+def each_row(world: World, node: Node, since: dt.date, until: dt.date, by: str | None = None) -> Iterator[Row]:
+    """The same, one by one: a large account has hundreds of thousands."""
     series = world.series.get(node.account)
     if series is None:
-        return []
+        return
     days = list(_days(since, min(until, series.yesterday())))
-    chosen = [node] if by is None else _children(world, node, by)
-    return [row for each in chosen for row in _rows(_Shares(world, series, each), days)]
+    for each in (node,) if by is None else _children(world, series, node, by):
+        yield from _rows(_Shares(world, series, each), days)
 
 
 def added(some: Iterable[Row], row_id: str | None = None) -> Row:
@@ -152,9 +158,15 @@ def _days(since: dt.date, until: dt.date) -> Iterator[dt.date]:
         yield until - dt.timedelta(days=number)
 
 
-def _children(world: World, node: Node, by: str) -> list[Node]:
+def _children(world: World, series: Series, node: Node, by: str) -> Iterator[Node | Brief]:
+    """Those that have numbers of their own in brief; the others are made, for what lies below them."""
     edge = ACCOUNT_CHILDREN.get(node.kind, {}).get(by, by)
-    return [child for child in world.listed(node, edge) if not _was_gone(world, child)]
+    for child in world.listed(node, edge).briefs():
+        if isinstance(child, Brief):
+            if not child.family.is_gone(child.index):
+                yield child if child.family is series.family else child.node()
+        elif not _was_gone(world, child):
+            yield child
 
 
 def _was_gone(world: World, node: Node) -> bool:
@@ -167,11 +179,16 @@ def _was_gone(world: World, node: Node) -> bool:
 class _Shares:
     """What an object has of its account's days: a part of the family, and posts that came later."""
 
-    def __init__(self, world: World, series: Series, node: Node) -> None:
+    def __init__(self, world: World, series: Series, node: Node | Brief) -> None:
         self.id = node.id
         self._series = series
+        self._posts: tuple[Node, ...] = ()
+        if isinstance(node, Brief):
+            self._part: tuple[int, int] | None = (node.index, node.index + 1)
+            return
         self._part = _part(world, series, node)
-        self._posts = tuple(_new_posts(world, series, node)) if series.sort == "posts" else ()
+        if series.sort == "posts":
+            self._posts = tuple(_new_posts(world, series, node))
 
     def pieces(self, day: dt.date) -> Iterator[Piece]:
         series = self._series

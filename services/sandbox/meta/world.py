@@ -171,6 +171,11 @@ class World:
         self.nodes.drop(node.id)
         self._tell("remove", node)
 
+    @property
+    def writes(self) -> int:
+        """How many there were: who has read a part of the world sees by it whether the rest is still that of then."""
+        return self._journal.writes
+
     def on_write(self, listener: OnWrite) -> None:
         """Call `listener` after every create, change and remove, in the order of their coming."""
         self._listeners.append(listener)

@@ -4,13 +4,13 @@ What Meta has no number for is None: impressions of posts and pages are gone (O,
 2026), ads have neither views nor likes of their own, and Instagram counts no clicks on media.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
-from services.sandbox.meta.statistics import Row, rows
-from services.sandbox.meta.world import World
+from services.sandbox.meta.statistics import Row, each_row
+from services.sandbox.meta.world import Node, World
 
 _Shown = Mapping[str, Callable[[Row], int]]
 _ADS: _Shown = {
@@ -34,20 +34,21 @@ _SHOWN: Mapping[str, _Shown] = {
 NAMES = ("impressions", "clicks", "spend_micros", "views", "likes")
 
 
-def daily_rows(
-    world: World, kind: str, node_id: str, since: date, until: date, by: str | None
-) -> list[dict[str, Any]] | None:
-    """A row per object and day; None for an object, or a sort of children, that has no numbers.
+def node_with_numbers(world: World, kind: str, node_id: str, by: str | None) -> Node | None:
+    """The object; None where it, or a sort of its children, has no numbers.
 
     Creatives have those of the ads that show them, though no edge of Meta's tells them.
     """
     node = world.nodes.get(node_id)
-    shown = _SHOWN.get(kind)
-    if node is None or node.kind != kind or shown is None:
+    if node is None or node.kind != kind or kind not in _SHOWN:
         return None
-    if by is not None and by not in ACCOUNT_CHILDREN.get(kind, {}):
-        return None
-    return [_written(row, shown) for row in rows(world, node, since, until, by)]
+    return node if by is None or by in ACCOUNT_CHILDREN.get(kind, {}) else None
+
+
+def daily_rows(world: World, node: Node, since: date, until: date, by: str | None) -> Iterator[dict[str, Any]]:
+    """A row per object and day."""
+    shown = _SHOWN[node.kind]
+    return (_written(row, shown) for row in each_row(world, node, since, until, by))
 
 
 def _written(row: Row, shown: _Shown) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.sandbox.meta.briefs import Row
+from services.sandbox.meta.briefs import Row
 from services.sandbox.meta.errors import GraphError
 from services.sandbox.meta.listing import Page, Selection, paging_of, summary_of, take_page
 from services.sandbox.meta.listings import written_listing
@@ -131,7 +133,7 @@ def test_a_bad_place_in_the_list_is_refused(params: dict[str, str], status: int,
 def test_a_list_counts_what_is_chosen_and_looks_at_no_more_rows_than_a_page_needs() -> None:
     looked: list[str] = []
 
-    def keep(node: Node) -> bool:
+    def keep(node: Row) -> bool:
         looked.append(node.id)
         return int(node.id) % 2 == 0
 

@@ -91,7 +91,7 @@ class Run:
             self.nodes.setdefault(account["type"], []).append(account["id"])
             for child in account["children"]:
                 made = {"instagram": "media", "threads": "threads_post", "page": "post"}
-                listed = self.meta.children(account["type"], account["id"], child, everything=True) or []
+                listed = asyncio.run(self.meta.children(account["type"], account["id"], child, everything=True)) or []
                 kind = made.get(account["type"], child.rstrip("s"))
                 self.nodes.setdefault(kind, []).extend(row["id"] for row in listed[:20])
 
@@ -213,6 +213,7 @@ def test_any_run_of_writes_is_answered_in_metas_words(seed: int) -> None:
             well.add(name)
     for account in run.world["accounts"]:
         for child in account["children"]:
-            assert run.meta.children(account["type"], account["id"], child, everything=True) is not None
+            listed = asyncio.run(run.meta.children(account["type"], account["id"], child, everything=True))
+            assert listed is not None
     # Else everything was refused, and little was tried.
     assert len(well) > len(OPERATIONS) // 2
