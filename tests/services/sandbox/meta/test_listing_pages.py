@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.sandbox.meta.briefs import Row
-from services.sandbox.meta.briefs import Row
 from services.sandbox.meta.errors import GraphError
 from services.sandbox.meta.listing import Page, Selection, paging_of, summary_of, take_page
 from services.sandbox.meta.listings import written_listing
