@@ -113,6 +113,7 @@ def _budget_left(given: Given) -> dict[str, str]:
 
 def _check_campaign(context: Context, node: Node, given: Given) -> None:
     _check_name(given)
+    rules.check_objective(given)
     rules.check_budgets({**_held(node), **given}, days=1)
     named = [name for name in rules.BUDGETS if given.get(name)]
     below = (adset for adset in context.world.listed(node, "adsets") if not adset.hidden)

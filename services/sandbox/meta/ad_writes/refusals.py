@@ -4,7 +4,7 @@ Code 100 with a subcode, words for the person and the blamed fields (O, marketin
 subcode is given its mark is beside it; statuses are 400 as in every quoted answer (T).
 """
 
-from services.sandbox.meta.errors import GraphError
+from services.sandbox.meta.errors import GraphError, bad_parameter
 
 
 def invalid(
@@ -16,6 +16,13 @@ def invalid(
     return GraphError(
         400, 100, "Invalid parameter", subcode=subcode, transient=False, title=title, text=text, data=data
     )
+
+
+def old_objective(objective: str) -> GraphError:
+    """Words and order T (three projects quote them)."""
+    usable = ("LEADS", "SALES", "ENGAGEMENT", "AWARENESS", "TRAFFIC", "APP_PROMOTION")
+    listed = ", ".join(f"OUTCOME_{name}" for name in usable)
+    return bad_parameter(f"Objective {objective} is invalid. Use one of: {listed}.")
 
 
 def budget_too_low(name: str, least: str) -> GraphError:

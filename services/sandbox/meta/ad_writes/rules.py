@@ -1,7 +1,7 @@
 """What may stand together in a campaign or an ad set: budgets, bids, goals, targets.
 
 Which goals go with which objective and which events with which goal: bidding/overview and the ODAX announcement (O), as
-far as they could be read; the old objectives are not checked. Smallest budgets M: Meta's depend on currency and event.
+far as they could be read; nothing is made with the old ones. Smallest budgets M: Meta's depend on currency and event.
 """
 
 from collections.abc import Mapping
@@ -60,6 +60,13 @@ _PROMOTED = {
 """Goal -> one of these is needed in `promoted_object`."""
 
 
+def check_objective(given: Mapping[str, Any]) -> None:
+    """Since v17.0 no campaign is made with an old objective (O, blog of 13 February 2023). Raises: GraphError 100."""
+    objective = given.get("objective")
+    if objective is not None and objective not in GOALS_OF:
+        raise refusals.old_objective(objective)
+
+
 def check_campaign(given: Mapping[str, Any]) -> None:
     """Raises: GraphError 100. `is_adset_budget_sharing_enabled` may be left out: see docs/decisions/0031."""
     for name in ("name", "objective"):
@@ -67,6 +74,7 @@ def check_campaign(given: Mapping[str, Any]) -> None:
             raise missing(name)
     if "special_ad_categories" not in given:
         raise missing("special_ad_categories")
+    check_objective(given)
     check_budgets(given, days=1)
     if "lifetime_budget" in given and "stop_time" not in given:
         raise refusals.no_end("stop_time")

@@ -106,6 +106,12 @@ def test_a_campaign_needs_name_objective_and_categories(sandbox: SandboxProcess,
     assert missing in error["message"]
 
 
+def test_no_campaign_gets_an_old_objective_any_more(sandbox: SandboxProcess) -> None:
+    refused = refusal(sandbox, f"{account(sandbox)['id']}/campaigns", **{**CAMPAIGN, "objective": "LINK_CLICKS"})
+    assert refused["message"].startswith("(#100) Objective LINK_CLICKS is invalid. Use one of: OUTCOME_LEADS, ")
+    assert refusal(sandbox, make_campaign(sandbox), objective="REACH")["code"] == 100
+
+
 def test_an_unknown_objective_is_refused_with_the_known_ones(sandbox: SandboxProcess) -> None:
     error = refusal(sandbox, f"{account(sandbox)['id']}/campaigns", **{**CAMPAIGN, "objective": "FAME"})
     assert error["message"].startswith("(#100) Param objective must be one of {APP_INSTALLS, BRAND_AWARENESS,")
