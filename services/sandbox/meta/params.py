@@ -21,6 +21,7 @@ MAX_NESTING = 5
 _BRACKETED = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
 _KEY = re.compile(r"\[([^\[\]]*)\]")
+BYTES = "application/octet-stream"
 Params = dict[str, str]
 
 
@@ -93,7 +94,7 @@ def from_body(body: bytes, content_type: str) -> Params:
         return _from_json(body)
     if kind == "multipart/form-data":
         return _from_multipart(body, content_type)
-    if kind == "application/octet-stream" or kind.startswith(("image/", "video/", "audio/")):
+    if kind == BYTES or kind.startswith(("image/", "video/", "audio/")):
         return {}
     return from_text(body.decode("utf-8", errors="replace"))
 
@@ -126,7 +127,7 @@ def files_from_body(body: bytes, content_type: str) -> Files:
     if not body or content_type.partition(";")[0].strip().lower() != "multipart/form-data":
         return {}
     return {
-        name: AttachedFile(part.get_filename() or "", part.get_content_type(), _content(part))
+        name: AttachedFile(part.get_filename() or "", _kind(part), _content(part))
         for name, part in _parts(body, content_type)
         if part.get_filename() is not None
     }
@@ -149,6 +150,11 @@ def _parts(body: bytes, content_type: str) -> Iterator[tuple[str, EmailMessage]]
         name = part.get_param("name", header="content-disposition")
         if isinstance(name, str):
             yield name, cast(EmailMessage, part)
+
+
+def _kind(part: EmailMessage) -> str:
+    """Clients that do not say what a file is send bytes (T, requests), and not the text of RFC 7578."""
+    return part.get_content_type() if "content-type" in part else BYTES
 
 
 def _content(part: EmailMessage) -> bytes:

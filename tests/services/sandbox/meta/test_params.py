@@ -59,6 +59,11 @@ def test_files_of_a_multipart_body_stand_beside_its_texts() -> None:
     assert files_from_body(b"a=1", "application/x-www-form-urlencoded") == {}
 
 
+def test_a_file_without_a_content_type_is_no_text() -> None:
+    body = form(('Content-Disposition: form-data; name="source"; filename="a"', "x"))
+    assert files_from_body(body, BOUNDARY)["source"].content_type == "application/octet-stream"
+
+
 @pytest.mark.parametrize(
     ("written", "boundary"),
     [('boundary="x y"', "x y"), ("BOUNDARY=**x**", "**x**"), ("charset=utf-8;boundary=x*'y; a=b", "x*'y")],
