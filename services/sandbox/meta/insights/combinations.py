@@ -4,7 +4,7 @@ An allow-list, as the page gives it (O, marketing-api/insights/breakdowns, store
 permutations of breakdowns are available"). Beside it, from what connectors ask for in production (T, airbyte's
 source-facebook-marketing): `device_platform` alone and under `publisher_platform` or `publisher_platform,
 platform_position`, and `dma`. A breakdown that Meta lists as available and the table does not have is not refused as
-part of a wrong combination where it stands alone: the sandbox lacks it.
+part of a wrong combination where all others go together: the sandbox lacks it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -67,12 +67,8 @@ def check_breakdowns(breakdowns: Sequence[str], asked_of_actions: Sequence[str],
     action_breakdowns = asked_of_actions or DEFAULT_FOR_ACTIONS
     columns = frozenset((*breakdowns, *action_breakdowns))
     lacking = sorted((set(breakdowns) - known("covered_breakdowns")) | (set(action_breakdowns) - COVERED_FOR_ACTIONS))
-    stands_alone = bool(lacking) and columns <= {lacking[0], *DEFAULT_FOR_ACTIONS}
-    if (
-        not stands_alone
-        and not _is_allowed(columns)
-        and (asked_of_actions or frozenset(breakdowns) not in _ALLOWED_ALONE)
-    ):
+    is_gap = bool(lacking) and _is_allowed(columns - set(lacking))
+    if not is_gap and not _is_allowed(columns) and (asked_of_actions or frozenset(breakdowns) not in _ALLOWED_ALONE):
         # Text T: issue 132 of daroczig/fbRads.
         listed = ", ".join((*action_breakdowns, *breakdowns))
         raise bad_parameter(f"Current combination of data breakdown columns ({listed}) is invalid")

@@ -143,6 +143,7 @@ def test_documented_combinations_are_taken(breakdowns: str, actions: str) -> Non
         {"action_breakdowns": "action_carousel_card_id"},
         {"breakdowns": "media_type", "action_breakdowns": "action_type"},
         {"action_breakdowns": "action_video_sound"},
+        {"breakdowns": "publisher_platform,platform_position", "action_breakdowns": "action_type,action_video_type"},
         {"summary_action_breakdowns": "action_device"},
         {"filtering": '[{"field":"campaign.name","operator":"STEM_MATCH","value":"x"}]'},
     ],
