@@ -46,6 +46,11 @@ def _activity(numbers: Numbers, node: Node) -> dict[str, int]:
     return {kind: count for kind, count in counts.items() if count}
 
 
+def _likes_by_origin(numbers: Numbers, node: Node) -> dict[str, int]:
+    """No ad of the world is for likes."""
+    return {"total": numbers.follows, "paid": 0, "unpaid": numbers.follows}
+
+
 def _clicks_by_type(numbers: Numbers, node: Node) -> dict[str, int]:
     counts = {"link clicks": numbers.link_clicks, "other clicks": numbers.clicks - numbers.link_clicks}
     return {kind: count for kind, count in counts.items() if count}
@@ -61,6 +66,9 @@ _PAGE = (
     Metric("page_daily_follows", "Daily Follows", plain("follows"), _ROLLING),
     Metric("page_daily_follows_unique", "Daily New Follows", plain("follows"), _ROLLING, unique=True),
     Metric("page_daily_unfollows_unique", "Daily Unfollows", nothing, _ROLLING, unique=True),
+    # Gone with the other `page_fan_adds` by the list of November 2025 (O); asked for, and answered, in autumn 2026 (T,
+    # airbyte's source-facebook-pages 3.0.0).
+    Metric("page_fan_adds_by_paid_non_paid_unique", "Daily New Likes by Origin", _likes_by_origin, ("day",)),
     Metric("page_follows", "Lifetime Total Follows", lambda numbers, node: node.values.get("followers_count", 0)),
     Metric("page_actions_post_reactions_like_total", "Daily Total Likes", plain("likes"), _ROLLING),
     *(

@@ -88,6 +88,14 @@ def test_a_posts_lifetime_is_what_the_world_counts(sandbox: SandboxProcess) -> N
         assert sum(reactions.values()) == likes
 
 
+def test_new_likes_of_a_page_are_its_new_follows(sandbox: SandboxProcess) -> None:
+    page = sandbox.accounts("page")[0]
+    names = "page_fan_adds_by_paid_non_paid_unique,page_daily_follows"
+    answer = sandbox.get(f"{page['id']}/insights", page_token(sandbox, page["id"]), metric=names, period="day")
+    likes, follows = (by_day(entry) for entry in answer.json()["data"])
+    assert likes == {day: {"total": count, "paid": 0, "unpaid": count} for day, count in follows.items()}
+
+
 def test_one_wrong_metric_fails_the_whole_call(sandbox: SandboxProcess) -> None:
     page = sandbox.accounts("page")[0]
     token = page_token(sandbox, page["id"])
