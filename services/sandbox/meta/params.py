@@ -2,21 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from email import policy
-from email.message import EmailMessage
-from email.parser import BytesParser
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 
 from services.sandbox.exchange import Query
 from services.sandbox.meta.errors import bad_parameter
+from services.sandbox.meta.multipart import Part, read_parts
 
 MAX_FIELDS = 1000
-MAX_PARTS = 200
 MAX_NESTING = 5
 _BRACKETED = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
@@ -116,9 +112,9 @@ def _from_json(body: bytes) -> Params:
 def _from_multipart(body: bytes, content_type: str) -> Params:
     """Text parts only."""
     return {
-        name: _content(part).decode("utf-8", errors="replace")
-        for name, part in _parts(body, content_type)
-        if part.get_filename() is None
+        part.name: part.content.decode("utf-8", errors="replace")
+        for part in _parts(body, content_type)
+        if part.filename is None
     }
 
 
@@ -127,36 +123,17 @@ def files_from_body(body: bytes, content_type: str) -> Files:
     if not body or content_type.partition(";")[0].strip().lower() != "multipart/form-data":
         return {}
     return {
-        name: AttachedFile(part.get_filename() or "", _kind(part), _content(part))
-        for name, part in _parts(body, content_type)
-        if part.get_filename() is not None
+        part.name: AttachedFile(part.filename, part.content_type, part.content)
+        for part in _parts(body, content_type)
+        if part.filename is not None
     }
 
 
-def _parts(body: bytes, content_type: str) -> Iterator[tuple[str, EmailMessage]]:
+def _parts(body: bytes, content_type: str) -> list[Part]:
     named = _BOUNDARY.search(content_type)
     if named is None:
         raise bad_parameter("The multipart body cannot be read")
-    # Quoted: the parser takes a bare `*` for an extension of the name, and clients begin theirs with it (T, restfb).
-    kind = f'multipart/form-data; boundary="{named[1] or named[2]}"'
-    head = f"Content-Type: {kind}\r\nMIME-Version: 1.0\r\n\r\n".encode("latin-1", errors="replace")
-    message = BytesParser(policy=policy.HTTP).parsebytes(head + body)
-    if not message.is_multipart():
-        raise bad_parameter("The multipart body cannot be read")
-    parts = list(message.iter_parts())
-    if len(parts) > MAX_PARTS:
-        raise bad_parameter("The multipart body has too many parts")
-    for part in parts:
-        name = part.get_param("name", header="content-disposition")
-        if isinstance(name, str):
-            yield name, cast(EmailMessage, part)
-
-
-def _kind(part: EmailMessage) -> str:
-    """Clients that do not say what a file is send bytes (T, requests), and not the text of RFC 7578."""
-    return part.get_content_type() if "content-type" in part else BYTES
-
-
-def _content(part: EmailMessage) -> bytes:
-    content = part.get_payload(decode=True)
-    return content if isinstance(content, bytes) else b""
+    try:
+        return read_parts(body, (named[1] or named[2]).encode("latin-1", errors="replace"))
+    except ValueError as error:
+        raise bad_parameter("The multipart body cannot be read") from error
