@@ -10,9 +10,10 @@ from services.sandbox.meta import inputs
 from services.sandbox.meta.errors import GraphError
 from services.sandbox.meta.operations import Context, Operation
 from services.sandbox.meta.publishing import refusals
+from services.sandbox.meta.publishing.chunks import MAX_VIDEO_BYTES, is_finished
 from services.sandbox.meta.publishing.containers import uploaded
 from services.sandbox.meta.publishing.media import is_reachable
-from services.sandbox.meta.publishing.videos import MAX_VIDEO_BYTES, is_finished, status_of
+from services.sandbox.meta.publishing.videos import status_of
 from services.sandbox.meta.world import Node
 
 RUPLOAD = "rupload.facebook.com"

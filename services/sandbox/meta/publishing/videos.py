@@ -1,7 +1,7 @@
 """Videos of a page: given whole, by address or in chunks; processed for a while, then published, scheduled or kept.
 
-Calls O (video-api/guides/publishing), parameters S, phases of the chunked form S with answers M. The file's bytes are
-counted and thrown away.
+Calls O (video-api/guides/publishing), parameters S; in chunks: `chunks.py`. The file's bytes are counted and thrown
+away.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from typing import Any
 from services.sandbox.meta import inputs
 from services.sandbox.meta.operations import GRAPH, Context, Operation
 from services.sandbox.meta.publishing import refusals
+from services.sandbox.meta.publishing.chunks import PHASES, InChunks, is_finished
 from services.sandbox.meta.publishing.media import is_reachable
 from services.sandbox.meta.publishing.posts import SCOPES, make_post, page_token_only, publish
 from services.sandbox.meta.publishing.schedule import Plan, read_plan
@@ -20,9 +21,6 @@ from services.sandbox.meta.world import Moment, Node, Ref, World
 
 GRAPH_VIDEO = "graph-video.facebook.com"
 PROCESSING = timedelta(seconds=2)  # not documented: minutes at Meta, so short that tests need not move the clock
-CHUNK_BYTES = 1024 * 1024  # M
-MAX_VIDEO_BYTES = 10 * 1024**3  # O: 10 GB, graph-api/reference/page/videos
-PHASES = ("start", "transfer", "finish", "cancel")  # S
 _EDGE_OF = {"video": "videos", "reel": "video_reels"}
 
 
@@ -148,7 +146,7 @@ def _create(context: Context) -> object:
     page_token_only(context)
     phase = inputs.choice(context.params, "upload_phase", PHASES)
     if phase is not None:
-        return _IN_CHUNKS[phase](context)
+        return _IN_CHUNKS.run(context, phase)
     plan = read_plan(context.params, context.around.clock.now())
     _check_source(context)
     video = new_video(context, context.named, "video")
@@ -166,67 +164,15 @@ def _check_source(context: Context) -> None:
         raise refusals.no_image("video")
 
 
-def _start(context: Context) -> object:
-    size = inputs.whole(context.params, "file_size", least=1)
-    if size is None:
-        raise inputs.missing("file_size")
-    if size > MAX_VIDEO_BYTES:
-        raise refusals.no_image("video")
-    video = new_video(context, context.named, "video", size=size)
-    session_id = context.world.new_id("asset")
-    now = context.around.clock.now()
-    values = {"id": session_id, "video": video.id}
-    context.world.create(Node(session_id, "upload", context.named.id, values, now, now))
-    return {"upload_session_id": session_id, "video_id": video.id, **_next_chunk(0, size)}
+def _begin(context: Context, size: int) -> Node:
+    return new_video(context, context.named, "video", size=size)
 
 
-def _transfer(context: Context) -> object:
-    video = _video_of_session(context)
-    received, size = video.values["received"], video.values["expected"]
-    if inputs.whole(context.params, "start_offset", least=0) != received:
-        raise refusals.wrong_offset(received)
-    chunk = next(iter(context.request.files.values()), None)
-    content = chunk.content if chunk else context.params.get("video_file_chunk", "").encode()
-    if not content or received + len(content) > size:
-        raise refusals.no_image("video chunk")
-    received += len(content)
-    context.world.change(video, {"received": received})
-    return _next_chunk(received, size)
-
-
-def _finish(context: Context) -> object:
-    video = _video_of_session(context)
-    if video.values["received"] != video.values["expected"]:
-        raise refusals.upload_unfinished()
+def _close(context: Context, video: Node) -> None:
     process(context, video, read_plan(context.params, context.around.clock.now()))
-    return {"success": True}
 
 
-def _cancel(context: Context) -> object:
-    context.world.remove(_video_of_session(context))
-    return {"success": True}
-
-
-_IN_CHUNKS = {"start": _start, "transfer": _transfer, "finish": _finish, "cancel": _cancel}
-
-
-def _video_of_session(context: Context) -> Node:
-    session_id = inputs.required(context.params, "upload_session_id")
-    session = context.world.nodes.get(session_id)
-    video = context.world.nodes.get(str(session.values.get("video"))) if session and session.kind == "upload" else None
-    if video is None or video.account != context.named.id or is_finished(video):
-        raise refusals.unknown_video(session_id)
-    return video
-
-
-def is_finished(video: Node) -> bool:
-    """Whether its upload was closed: then it is on its way."""
-    return str(video.values["status"]["video_status"]) not in {"uploading", "upload_complete", "upload_failed"}
-
-
-def _next_chunk(received: int, size: int) -> dict[str, str]:
-    """Offsets are texts, and equal at the end (M)."""
-    return {"start_offset": str(received), "end_offset": str(min(received + CHUNK_BYTES, size))}
+_IN_CHUNKS = InChunks(_begin, _close)
 
 
 def _edit(context: Context) -> object:
