@@ -245,8 +245,10 @@ def _action_types(filters: Sequence[Filter]) -> Callable[[str], bool]:
 
 def is_too_much(scope: Scope, query: AdsQuery, *, as_a_job: bool) -> bool:
     """Whether a report has to count more than one may."""
-    shown, counted = (_count(scope, level) for level in (query.level, _deepest_level(query)))
-    days = sum(len(period) for period in query.periods)
+    deepest = _deepest_level(query)
+    shown, counted = (_count(scope, level) for level in (query.level, deepest))
+    first = _first_day(scope, deepest)
+    days = sum(max(0, (period.until - max(period.since, first)).days + 1) for period in query.periods)
     parts = 1
     for name in query.breakdowns:
         parts *= _PARTS[name]
@@ -264,6 +266,14 @@ def _count(scope: Scope, level: str) -> int:
     """How many objects of a level are below the target at most."""
     at_own_level = level == LEVEL_OF[scope.target.kind]
     return 1 if at_own_level else len(scope.world.listed(scope.target, _EDGES[level]))
+
+
+def _first_day(scope: Scope, level: str) -> date:
+    """No object of a level has numbers before this day. Lists show the newest first."""
+    oldest = scope.target
+    if level != LEVEL_OF[oldest.kind] and (below := scope.world.listed(oldest, _EDGES[level])):
+        oldest = below[-1]
+    return oldest.created_at.date() - timedelta(days=1)
 
 
 def _deepest_level(query: AdsQuery) -> str:

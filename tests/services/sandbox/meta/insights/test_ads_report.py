@@ -1,5 +1,6 @@
 """Reports as they are read: forwards and backwards, and no more of them at hand than somebody needs."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,7 @@ from services.sandbox.meta.errors import GraphError
 from services.sandbox.meta.insights import ads_report
 from services.sandbox.meta.insights.ads_query import AdsQuery, read_query
 from services.sandbox.meta.insights.ads_report import Report, Scope, is_too_much
+from services.sandbox.meta.insights.days import Period
 from services.sandbox.meta.statistics import rows
 from services.sandbox.meta.world import World
 
@@ -46,6 +48,17 @@ def test_pages_forwards_and_backwards_are_parts_of_the_same_rows(
     assert read == whole
     for start in (300, 290, 0, 100, 10_000):
         assert report.page(start, 25)[0] == whole[start : start + 25]
+
+
+def test_days_before_there_was_anything_cost_nothing(world: tuple[World, Cast]) -> None:
+    scope, query = ask(world, level="ad", date_preset="maximum", sort="ad_id")
+    long_ago = Period(scope.today - timedelta(days=1_100), scope.today)
+    query = replace(query, periods=(long_ago,))
+    assert not is_too_much(scope, query, as_a_job=False)
+    since = scope.world.listed(scope.target, "ads")[-1].created_at.date()
+    short = replace(query, periods=(Period(since, scope.today),))
+    found, expected = (Report(scope, each).page(0, 500)[0] for each in (query, short))
+    assert [row["impressions"] for row in found] == [row["impressions"] for row in expected]
 
 
 def test_no_more_rows_are_made_than_are_read(world: tuple[World, Cast]) -> None:
