@@ -11,7 +11,7 @@ import httpx
 from libs.platforms.meta.settings import MetaSettings
 
 ANSWERS = Path(__file__).parents[1] / "libs" / "platforms" / "meta" / "answers"
-SETTINGS = MetaSettings(graph_url="https://graph.facebook.com", throttle_wait_seconds=77)
+SETTINGS = MetaSettings(graph_url="https://graph.facebook.com", multi_get=True, throttle_wait_seconds=77)
 
 
 def recorded(name: str) -> Any:

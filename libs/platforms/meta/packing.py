@@ -11,8 +11,9 @@ What a batch is, and what can come back. Source: "Batch requests" of the Graph A
  - When the whole call fails the answer is an object, not an array; it can even have status 200 (third party).
 
 Up to 50 items have a slot each, so that what is wrong with one is nobody else's matter. More share slots where that is
-possible: objects with the same fields by `ids=` (at most 50; third party), first pages of edges of one object by field
-expansion. A refusal of such a slot names no one of its items: then all are to be asked again, each alone.
+possible: first pages of edges of one object by field expansion, and, only where META_MULTI_GET says so, objects with
+the same fields by `ids=` (at most 50; third party). A refusal of such a slot names no one of its items: then all are to
+be asked again, each alone.
 """
 
 import json
@@ -88,7 +89,7 @@ def pack(items: Sequence[Item], settings: MetaSettings) -> Packed:
         raise ValueError("a batch takes at least 1 item")
     if any(host_of(item.credential) is not GraphHost.FACEBOOK for item in items):
         raise ValueError("batches are for tokens of Facebook's own login")
-    slots = _alone(items) if len(items) <= MAX_SLOTS else _shared(items)
+    slots = _alone(items) if len(items) <= MAX_SLOTS else _shared(items, multi_get=settings.multi_get)
     if len(slots) > MAX_SLOTS:
         raise ValueError(f"{len(items)} items need {len(slots)} slots of a batch, which has {MAX_SLOTS}")
     outer = _outer(items, settings)
@@ -130,13 +131,13 @@ def _alone(items: Sequence[Item]) -> list[Slot]:
     return [_slot("alone", (index,), items) for index in range(len(items))]
 
 
-def _shared(items: Sequence[Item]) -> list[Slot]:
+def _shared(items: Sequence[Item], *, multi_get: bool) -> list[Slot]:
     """Let items share slots: objects by their fields, edges by their object; the rest have one each."""
     nodes: dict[tuple[Credential, str], list[int]] = {}
     edges: dict[tuple[Credential, str], list[int]] = {}
     slots: list[Slot] = []
     for index, item in enumerate(items):
-        if _is_plain_node(item):
+        if multi_get and _is_plain_node(item):
             nodes.setdefault((item.credential, item.params["fields"]), []).append(index)
         elif _is_first_page(item):
             edges.setdefault((item.credential, _node(item.path)), []).append(index)

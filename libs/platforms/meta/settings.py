@@ -42,6 +42,11 @@ class MetaSettings(BaseSettings):
     """v26.0 came out on 2026-07-29. Source: "Graph API changelog, versions", read 2026-11."""
     app_secrets: Mapping[str, SecretStr] = Field(default_factory=dict)
     """JSON, app id to app secret; proves that calls come from our servers and makes the app's own token."""
+    multi_get: bool = False
+    """Whether more than 50 objects may share a batch by `ids=` on the root. Meta ended that for every version on
+    2026-10-27: it answers with an error (third party: six repositories that quote the changelog of v26.0, read
+    2026-11; the guides still describe it). So it is off, and a batch takes 50 objects.
+    """
     timeout_seconds: float = Field(default=30.0, gt=0, le=300)
     """For one HTTP call, whole. Meta names no time after which it gives up on a batch: not documented."""
     flush_interval_seconds: int = Field(default=300, ge=1, le=86_400)

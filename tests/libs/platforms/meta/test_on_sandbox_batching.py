@@ -36,6 +36,7 @@ async def graph(sandbox: SandboxProcess) -> AsyncIterator[GraphClient]:
     async with http:
         hosts = {
             "graph_url": sandbox.graph_url,
+            "multi_get": True,
             "instagram_url": f"{sandbox.url}/graph.instagram.com",
             "threads_url": f"{sandbox.url}/graph.threads.net",
         }

@@ -29,7 +29,7 @@ WRITES: dict[str, Any] = {
 @pytest.fixture
 async def graph(sandbox: SandboxProcess) -> AsyncIterator[GraphClient]:
     async with new_client(allowed_base_urls=[sandbox.url]) as http:
-        yield GraphClient(http, MetaSettings(graph_url=sandbox.graph_url, timeout_seconds=10))
+        yield GraphClient(http, MetaSettings(graph_url=sandbox.graph_url, multi_get=True, timeout_seconds=10))
 
 
 def credential(sandbox: SandboxProcess, token_id: str = "user_main") -> Credential:

@@ -72,6 +72,13 @@ def test_what_cannot_share_has_a_slot_of_its_own_and_too_many_of_it_do_not_fit()
         pack([], SETTINGS)
 
 
+def test_ids_are_not_asked_for_together_unless_it_is_set() -> None:
+    many = [node(number) for number in range(MAX_SLOTS + 1)]
+    with pytest.raises(ValueError, match="51 items need 51 slots"):
+        pack(many, MetaSettings())
+    assert len(pack(many, MetaSettings(multi_get=True)).slots) == 2
+
+
 def test_tokens_of_another_login_are_not_sent_to_facebook() -> None:
     with pytest.raises(ValueError, match="login"):
         pack([node(1, Credential("token", "4711", login="threads"))], SETTINGS)
