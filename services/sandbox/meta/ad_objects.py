@@ -48,17 +48,17 @@ def fill_ad_account(
     world.series[account.id] = Series("ads", made.ads, seed, zone, world.clock.now, 150, 900)
 
 
-def effective_status(world: World, node: Node) -> str:
+def effective_status(world: World, node: Node, as_of: datetime | None = None) -> str:
     """The object's own status unless it is switched on below something that is not (S; which one wins M).
 
-    Who deletes or archives an object writes that into what hangs below.
+    Who deletes or archives an object writes that into what hangs below. `as_of`: as it was at that moment.
     """
     if node.status != "ACTIVE" or node.parent is None:
         return node.status
-    above = world.nodes.get(node.parent[1])
+    above = world.find(node.parent[1], as_of)
     if above is None or above.kind == "ad_account":
         return node.status
-    status = effective_status(world, above)
+    status = effective_status(world, above, as_of)
     if status == "PAUSED":
         return "CAMPAIGN_PAUSED" if above.kind == "campaign" else "ADSET_PAUSED"
     return status if status == "CAMPAIGN_PAUSED" else node.status
@@ -325,7 +325,10 @@ class _Levels:
         )
 
     def _effective(self, node_id: str) -> Any:
-        return Late(lambda: effective_status(self.world, self.world.nodes[node_id]))
+        return Late(
+            lambda: effective_status(self.world, self.world.nodes[node_id]),
+            lambda node, moment: effective_status(self.world, node, moment),
+        )
 
     def _moment(self, at: datetime) -> Moment:
         """Meta writes ad objects' times in the account's zone (M)."""

@@ -57,9 +57,12 @@ class Choice:
         return all(keep(node) for keep in self.tests)
 
 
-def read_choice(world: World, kind: str, params: Params, now: datetime) -> Choice:
-    """For a list of one kind. Raises: GraphError 100 for a parameter that cannot be read."""
-    tests = list(_tests(world, kind, params, now))
+def read_choice(world: World, kind: str, params: Params, now: datetime, as_of: datetime | None = None) -> Choice:
+    """For a list of one kind. Raises: GraphError 100 for a parameter that cannot be read.
+
+    `as_of`: what is above the rows counts as it was at that moment.
+    """
+    tests = list(_tests(world, kind, params, now, as_of))
     since, until = read_moment(params, "since", now), read_moment(params, "until", now)
     return Choice(tuple(keep for keep, _ in tests), any(unlocks for _, unlocks in tests), since, until)
 
@@ -89,7 +92,9 @@ def by_time(rows: Listing, choice: Choice) -> Selection:
     return Selection(rows, keep, choice.is_older if choice.since else None, begin)
 
 
-def _tests(world: World, kind: str, params: Params, now: datetime) -> Iterable[tuple[Keep, bool]]:
+def _tests(
+    world: World, kind: str, params: Params, now: datetime, as_of: datetime | None
+) -> Iterable[tuple[Keep, bool]]:
     """What each parameter keeps, and whether it asks for archived and deleted objects."""
     wanted = _statuses(params)
     if wanted is not None:
@@ -108,7 +113,7 @@ def _tests(world: World, kind: str, params: Params, now: datetime) -> Iterable[t
         if text := params.get(name, "").lower():
             yield lambda node, text=text, field=field: text in str(node.values.get(field, "")).lower(), False  # type: ignore[misc]
     for given in _filters(params):
-        yield _filter(world, kind, given, now)
+        yield _filter(world, kind, given, now, as_of)
 
 
 def _status(node: Row) -> str:
@@ -174,7 +179,9 @@ def _filters(params: Params) -> list[Mapping[str, Any]]:
     return given
 
 
-def _filter(world: World, kind: str, condition: Mapping[str, Any], now: datetime) -> tuple[Keep, bool]:
+def _filter(
+    world: World, kind: str, condition: Mapping[str, Any], now: datetime, as_of: datetime | None
+) -> tuple[Keep, bool]:
     field, operator = str(condition["field"]), str(condition["operator"]).upper()
     wanted = condition["value"]
     level, _, name = field.rpartition(".")
@@ -193,7 +200,7 @@ def _filter(world: World, kind: str, condition: Mapping[str, Any], now: datetime
     is_delivered = delivery.keeper(operator, wanted, now) if by_delivery else None
 
     def keep(node: Row) -> bool:
-        found = world.nodes.get(str(node.values.get(above, ""))) if above else node
+        found = world.find(str(node.values.get(above, "")), as_of) if above else node
         if is_delivered:
             return found is not None and is_delivered(found)
         actual = None if found is None else found.values.get(name, found.id if name == "id" else None)

@@ -23,12 +23,16 @@ class Moment(datetime):
 
 
 class Late:
-    """A value that is worked out when it is read: counters, and what follows from other objects."""
+    """A value that is worked out when it is read: counters, and what follows from other objects.
 
-    __slots__ = ("give",)
+    `was`: gives what it was at a moment, for the object as it was then; None: only what is now is known.
+    """
 
-    def __init__(self, give: Callable[[], Any]) -> None:
+    __slots__ = ("give", "was")
+
+    def __init__(self, give: Callable[[], Any], was: "Callable[[Node, datetime], Any] | None" = None) -> None:
         self.give = give
+        self.was = was
 
 
 class Values(dict[str, Any]):
@@ -99,6 +103,15 @@ class Node:
     def totals(self) -> dict[str, int] | None:
         """Lifetime counters of a post, as the API shows them now."""
         return self.counters() if self.counters else None
+
+    def at(self, moment: datetime) -> "Node":
+        """With those late values that know it as they were at a moment; itself where there are none."""
+        late = {name: value.was for name, value in dict.items(self.values) if isinstance(value, Late) and value.was}
+        if not late:
+            return self
+        node = self.copy()
+        node.values.update({name: was(self, moment) for name, was in late.items()})
+        return node
 
     def copy(self) -> "Node":
         """As it is now: the values are the copy's own."""

@@ -166,7 +166,7 @@ class Table:
         """Never fails: what is not covered has no operation."""
         if parts and parts[0] == "me" and token is not None:
             parts = (token.owner[1], *parts[1:])
-        node = world.nodes.get(parts[0]) if parts else None
+        node = world.known(parts[0]) if parts else None
         if request.method == "GET" and node is None and "ids" in request.params and len(parts) <= 1:
             edge = parts[0] if parts else ""
             return Route(_MULTI_GET, f"meta.multi_get.{edge}" if edge else "meta.multi_get", edge=edge, for_ids=True)

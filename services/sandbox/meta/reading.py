@@ -133,7 +133,7 @@ class Reader:
 
     def _chosen(self, node: Node, edge: str, kind: Kind, params: Params) -> Selection:
         """What the call asks for. A list is made as a whole only where its order must be made anew."""
-        rule, choice = edge_of(node.kind, edge), read_choice(self.world, kind.name, params, self.now)
+        rule, choice = edge_of(node.kind, edge), read_choice(self.world, kind.name, params, self.now, self.as_of)
         sources = rule.sources or (edge,)
         deep = rule.deep or params.get("filter") == "stream"
         lists = self.world.listed if choice.shows_hidden else self.world.shown

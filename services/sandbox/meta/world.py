@@ -9,13 +9,14 @@ import random
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from services.sandbox.clock import Clock
 from services.sandbox.meta.agenda import Agenda
 from services.sandbox.meta.families import Family, Run
 from services.sandbox.meta.journal import Entry, Journal
-from services.sandbox.meta.listings import Listing, written_listing
+from services.sandbox.meta.listings import Listing
 from services.sandbox.meta.node import Late, Moment, Node, Ref, Values
 from services.sandbox.settings import Size
 
@@ -198,10 +199,16 @@ class World:
         node = self.nodes.get(node_id)
         if as_of is None:
             return node
+        is_written = False
         for entry in self._journal.since(as_of):
+            is_written = True
             if entry.node_id == node_id:
                 node = entry.before
-        return node
+        return node.at(as_of) if node and is_written else node
+
+    def known(self, node_id: str) -> Node | None:
+        """An object by id, also one that is removed: a call that names it is still a call for such an object."""
+        return self.nodes.get(node_id) or self.before_last_write(node_id)
 
     def _listing(self, node: Node, edge: str, as_of: datetime | None, *, everything: bool) -> Listing:
         written = node.edges.get(edge, ())
@@ -212,7 +219,7 @@ class World:
         return Listing(self.nodes.__getitem__, list(written), node.runs.get(edge), everything=everything)
 
     def _past_listing(self, node: Node, edge: str, moment: datetime, *, everything: bool) -> Listing:
-        """The list before the writes since then are counted: takes the whole list into the hand."""
+        """The list before the writes since then are counted: takes the ids of the whole list into the hand."""
         stretch = node.runs.get(edge)
         written = list(node.edges.get(edge, ()))
         ids = list(stretch.ids(0, everything=True)) if stretch else []
@@ -225,8 +232,22 @@ class World:
             for above_id, listed_edge, behind in entry.places:
                 if (above_id, listed_edge) == (node.id, edge) and entry.kind != "enlist":
                     written.insert(written.index(behind) if behind in written else len(written), entry.node_id)
-        found = (self.find(node_id, moment) for node_id in (*written, *ids))
-        return written_listing(each for each in found if each and (everything or not each.hidden))
+        # The oldest of the writes to an object comes last: before it the object was as it was at the moment.
+        then = {entry.node_id: entry.before for entry in self._journal.since(moment)}
+
+        def was_listed(node_id: str) -> bool:
+            if node_id not in then:
+                return everything or not self.nodes.is_hidden(node_id)
+            before = then[node_id]
+            return before is not None and (everything or not before.hidden)
+
+        def find(node_id: str) -> Node:
+            node = then[node_id] if node_id in then else self.nodes[node_id]
+            assert node is not None
+            return node.at(moment)
+
+        listed = dict.fromkeys(filter(was_listed, chain(written, ids)))
+        return Listing(find, list(listed), None, everything=True)
 
     def _tell(self, kind: str, node: Node) -> None:
         for listener in self._listeners:
@@ -275,6 +296,11 @@ class Nodes(Mapping[str, Node]):
         place = self.place_of(node_id)
         if place:
             place[0].set_hidden(place[1], hidden=hidden)
+
+    def is_hidden(self, node_id: str) -> bool:
+        """Whether lists leave the object out by default."""
+        place = None if node_id in self._held else self.place_of(node_id)
+        return self[node_id].hidden if place is None else place[0].is_gone(place[1])
 
     def place_of(self, node_id: str) -> tuple[Family, int] | None:
         """The family and the index there that an id names."""

@@ -44,7 +44,10 @@ def read_insights(context: Context) -> object:
     query = _query(context, scope)
     if is_too_much(scope, query, as_a_job=False):
         raise too_much_data()
-    return _page(context, desk_of(context.world).report(scope, query), context.named)
+    # What a call sees that lags behind the writes is no report for those who see them.
+    is_stale = context.reader.as_of is not None
+    report = Report(scope, query) if is_stale else desk_of(context.world).report(scope, query)
+    return _page(context, report, context.named)
 
 
 def order_insights(context: Context) -> object:

@@ -242,3 +242,50 @@ def test_a_stale_read_shows_the_object_and_its_list_as_they_were(sandbox: Sandbo
     listed = sandbox.get(f"{account['id']}/campaigns", fields="name", limit="5").json()["data"]
     assert campaign["id"] not in {row["id"] for row in listed}
     assert sandbox.get(campaign["id"], fields="name").json()["name"] == "New name"
+
+
+def test_a_stale_read_follows_no_write_to_what_is_above(sandbox: SandboxProcess) -> None:
+    account = sandbox.accounts("ad_account")[0]
+    campaign = next(row for row in sandbox.children(account, "campaigns") if row["status"] == "ACTIVE")
+    params = {"fields": "effective_status,campaign{name}", "limit": "500"}
+    old = sandbox.get(f"{campaign['id']}/ads", **params).json()["data"]
+    changes = {"access_token": sandbox.token("user_main"), "name": "New name", "status": "PAUSED"}
+    assert sandbox.client.post(f"/{GRAPH}/{campaign['id']}", data=changes).status_code == 200
+    new = sandbox.get(f"{campaign['id']}/ads", **params).json()["data"]
+    assert {row["effective_status"] for row in new} == {"CAMPAIGN_PAUSED"} | {
+        row["effective_status"] for row in old if row["effective_status"] == "PAUSED"
+    }
+    named = {"filtering": json.dumps([{"field": "campaign.name", "operator": "EQUAL", "value": "New name"}])}
+    paused = {"effective_status": '["CAMPAIGN_PAUSED"]', "limit": "500"}
+    assert sandbox.get(f"{account['id']}/ads", **named).json()["data"]
+    sandbox.fault("stale", {"method": "GET"}, args={"seconds": 60})
+    assert sandbox.get(f"{campaign['id']}/ads", **params).json()["data"] == old
+    assert sandbox.get(old[0]["id"], fields="effective_status,campaign{name}").json() == old[0]
+    assert sandbox.get(f"{account['id']}/ads", **named).json()["data"] == []
+    listed = sandbox.get(f"{account['id']}/ads", **paused).json()["data"]
+    assert not {row["id"] for row in listed} & {row["id"] for row in old}
+
+
+def test_a_report_that_was_read_stale_is_kept_for_nobody(sandbox: SandboxProcess) -> None:
+    campaign = sandbox.children(sandbox.accounts("ad_account")[0], "campaigns")[0]
+    params = {"fields": "campaign_name", "date_preset": "last_7d"}
+    changes = {"access_token": sandbox.token("user_main"), "name": "New name"}
+    assert sandbox.client.post(f"/{GRAPH}/{campaign['id']}", data=changes).status_code == 200
+    fault = sandbox.fault("stale", {"method": "GET"}, args={"seconds": 60})
+    stale = sandbox.get(f"{campaign['id']}/insights", **params).json()["data"]
+    assert stale[0]["campaign_name"] == campaign["name"]
+    sandbox.client.delete(f"/_sandbox/faults/{fault}")
+    assert sandbox.get(f"{campaign['id']}/insights", **params).json()["data"][0]["campaign_name"] == "New name"
+
+
+def test_what_is_deleted_is_still_called_by_its_kind(sandbox: SandboxProcess) -> None:
+    page = sandbox.accounts("page")[0]
+    post = sandbox.children(page, "posts")[0]["id"]
+    secret = {"access_token": sandbox.token("page_busy")}
+    assert sandbox.client.delete(f"/{GRAPH}/{post}", params=secret).status_code == 200
+    gone = sandbox.client.get(f"/{GRAPH}/{post}/insights", params={**secret, "metric": "post_clicks"})
+    assert refusal(gone) == (400, 100, 33)
+    assert sandbox.calls()[-1]["operation"] == "meta.post.insights"
+    sandbox.fault("stale", {"method": "GET"}, args={"seconds": 60})
+    shown = sandbox.client.get(f"/{GRAPH}/{post}/insights", params={**secret, "metric": "post_clicks"})
+    assert (shown.status_code, shown.json()["data"][0]["name"]) == (200, "post_clicks")

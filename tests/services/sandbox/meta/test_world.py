@@ -351,3 +351,18 @@ def test_late_values_are_worked_out_by_every_way_of_reading() -> None:
     assert list(values.items()) == [("a", 4), ("b", 1)]
     assert list(values.values()) == [5, 1]
     assert values.copy()["a"] == 6
+
+
+def test_a_list_of_the_past_makes_no_more_objects_than_are_looked_at(world: World, cast: Cast, hand: Hand) -> None:
+    account = cast.ad_accounts["busy"]
+    ids, then = list(world.shown(account, "ads").ids()), world.clock.now()
+    hand.seconds += 5
+    first, second = world.shown(account, "ads")[:2]
+    world.change(first, {"name": "Renamed"})
+    world.change(second, {"status": "DELETED"}, hidden=True, status="DELETED")
+    made = len(world.nodes._made)
+    listed = world.shown(account, "ads", as_of=then)
+    assert list(listed.ids()) == ids
+    assert [node.values["status"] for node in listed[:2]] == [first.values["status"], "ACTIVE"]
+    assert listed[0].values["name"] != "Renamed"
+    assert len(world.nodes._made) <= made + 2
