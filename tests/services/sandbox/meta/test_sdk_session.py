@@ -75,7 +75,8 @@ def seen(sandbox_process: SandboxProcess) -> Seen:
 
 
 def test_every_call_came_through_the_proxy_and_none_was_uncovered(seen: Seen) -> None:
-    assert {(row["via"], row["host"]) for row in seen.calls} == {("proxy", "graph.facebook.com")}
+    assert {row["via"] for row in seen.calls} == {"proxy"}
+    assert {row["host"] for row in seen.calls} == {"graph.facebook.com", "graph-video.facebook.com"}
     assert [row["path"] for row in seen.calls if row["operation"] is None] == []
 
 
@@ -154,6 +155,12 @@ def test_what_it_publishes_is_public_and_what_it_schedules_is_not(seen: Seen) ->
     assert page["later"] not in public
     assert (instagram["id"], instagram["caption"]) == (instagram["newest"], "By the SDK")
     assert (instagram["last"], instagram["used"]) == ("FINISHED", 1)
+
+
+def test_a_video_arrives_in_chunks(seen: Seen) -> None:
+    assert seen.told["video"]["title"] == "a.mp4"
+    calls = [row for row in seen.calls if row["host"] == "graph-video.facebook.com"]
+    assert [row["status"] for row in calls] == [200] * 4, "a beginning, two chunks, an end"
 
 
 def test_its_exceptions_tell_metas_codes(seen: Seen) -> None:
