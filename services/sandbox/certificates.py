@@ -31,7 +31,7 @@ class Authority:
         self._certificate = _make_authority(self._key)
         self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
         self.file = Path(self._folder.name) / "ca.pem"
-        self.file.write_bytes(self.pem)
+        self._lay_down()
         self._contexts: dict[str, ssl.SSLContext] = {}
 
     def __enter__(self) -> "Authority":
@@ -42,8 +42,13 @@ class Authority:
     ) -> None:
         self._folder.cleanup()
 
+    def _lay_down(self) -> None:
+        """Put the certificate into the folder, also where a cleaner of old files has taken both away."""
+        self.file.parent.mkdir(mode=0o700, exist_ok=True)
+        self.file.write_bytes(self.pem)
+
     def context(self, host: str) -> ssl.SSLContext:
-        """A server's context that shows a leaf for this host; made once."""
+        """A server's context that shows a leaf for this host; made once. Raises: OSError if no file can be."""
         if host not in self._contexts:
             self._contexts[host] = self._make_context(host)
         return self._contexts[host]
@@ -54,6 +59,8 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
+        if not self.file.exists():
+            self._lay_down()
         # OpenSSL reads keys from files only; mkstemp makes them 0600.
         with tempfile.NamedTemporaryFile(dir=self._folder.name, suffix=".pem") as chain:
             chain.write(

@@ -5,6 +5,7 @@ speaks HTTP/1.1; asyncio's `start_tls` speaks TLS. Nothing is ever passed on to 
 """
 
 import asyncio
+import logging
 import re
 import ssl
 from collections.abc import Callable, Collection
@@ -29,6 +30,7 @@ _AUTHORITY = re.compile(rb"([^\s@:\[\]]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::(\d{1
 _STANDARD_PORTS = {b"http": 80, b"https": 443}
 TLS_PORT = 443
 PLAIN_PORT = 80
+_logger = logging.getLogger("sandbox.proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,13 @@ class Door(asyncio.Protocol):
         assert transport is not None
         if self._gone:
             return
-        context = self._gate.context(host)
+        try:
+            context = self._gate.context(host)
+        except OSError:
+            # Else the client would wait for the handshake until its own patience ends.
+            _logger.exception("no certificate can be made for %r", host)
+            transport.abort()
+            return
         if early:
             # Two steps later: `start_tls` first plans the new protocol's `connection_made` and the next read.
             loop.call_soon(loop.call_soon, _feed, transport, early)

@@ -1,5 +1,6 @@
 """The throw-away authority, judged by a client's own library."""
 
+import shutil
 import ssl
 import stat
 from datetime import UTC, datetime, timedelta
@@ -80,3 +81,14 @@ def test_a_leaf_is_for_servers_fresh_and_of_its_own_serial() -> None:
         key = leaf.public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
         assert isinstance(key.curve, ec.SECP256R1)
+
+
+def test_a_folder_that_somebody_cleans_away_is_laid_down_again() -> None:
+    with Authority() as authority:
+        folder = authority.file.parent
+        shutil.rmtree(folder)
+        handshake(authority, HOST)
+        assert authority.file.read_bytes() == authority.pem
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert [file.name for file in folder.iterdir()] == ["ca.pem"]
+    assert not folder.exists()

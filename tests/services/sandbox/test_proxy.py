@@ -1,6 +1,7 @@
 """The proxy port: what well-behaved clients get by it, and that nothing else ends the process."""
 
 import json
+import shutil
 import socket
 import ssl
 from collections.abc import Iterator
@@ -220,6 +221,21 @@ def test_a_connection_that_a_client_keeps_open_does_not_hold_up_the_end(tmp_path
         started.process.terminate()
         assert started.process.wait(15) == 0
         assert "graceful shutdown exceeded" not in started.log.read_text()
+
+
+def test_a_client_does_not_wait_for_a_certificate_that_cannot_be_made(tmp_path: Path) -> None:
+    with running_sandbox(tmp_path) as started:
+        folder = Path(started.ready["ca_file"]).parent
+        shutil.rmtree(folder)
+        folder.write_text("in the way")
+        with connected(started) as raw:
+            raw.sendall(f"CONNECT {GRAPH}:443 HTTP/1.1\r\n\r\n".encode())
+            with suppress(ConnectionError):
+                read_until(raw, b"never")
+        folder.unlink()
+        trusted = ssl.create_default_context(cadata=started.client.get("/_sandbox/ca.pem").text)
+        with httpx.Client(proxy=str(started.ready["proxy"]), verify=trusted, trust_env=False) as client:
+            assert client.get(ME).status_code == 400
 
 
 HEADS = st.sampled_from(
