@@ -77,7 +77,8 @@ _KINDS = (
     ),
     Kind(
         "post", "Post", ("id", "message", "created_time"), ("pages_read_engagement",), "pages",
-        {"comments": "comment"},
+        # Nobody sponsors a post of this world or has it sent to them: both are empty.
+        {"comments": "comment", "sponsor_tags": "page", "to": "page"},
     ),
     Kind(
         "comment", "Comment", ("id", "message", "created_time", "from"),
@@ -141,7 +142,11 @@ _KINDS = (
         "adset", "AdSet", ("id",), ADS_SCOPES, "ads_management", {"ads": "ad", "adcreatives": "adcreative"},
         marketing=True,
     ),
-    Kind("ad", "Ad", ("id",), ADS_SCOPES, "ads_management", {"adcreatives": "adcreative"}, marketing=True),
+    # People fill in forms without an ad here: no ad has leads.
+    Kind(
+        "ad", "Ad", ("id",), ADS_SCOPES, "ads_management", {"adcreatives": "adcreative", "leads": "lead"},
+        marketing=True,
+    ),
     Kind("adcreative", "AdCreative", ("id",), ADS_SCOPES, "ads_management", marketing=True),
     Kind("adlabel", "AdLabel", ("id", "name"), ADS_SCOPES, "ads_management", _AD_LEVELS, marketing=True),
     Kind("ad_video", "AdVideo", ("id", "title", "updated_time"), ADS_SCOPES, "ads_management", marketing=True),

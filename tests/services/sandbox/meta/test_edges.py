@@ -136,6 +136,15 @@ def test_lead_forms_list_their_leads(sandbox: SandboxProcess) -> None:
         assert all({"id", "created_time", "field_data"} <= lead.keys() for lead in leads)
 
 
+def test_lists_that_nothing_in_this_world_is_on_are_empty_and_no_gap(sandbox: SandboxProcess) -> None:
+    page, account = sandbox.accounts("page")[0], sandbox.accounts("ad_account")[0]
+    ad, post = sandbox.children(account, "ads")[0]["id"], sandbox.children(page, "posts")[0]["id"]
+    assert [sandbox.get(path).json() for path in (f"{ad}/leads", f"{post}/to", f"{post}/sponsor_tags")] == [
+        {"data": []}
+    ] * 3
+    assert sandbox.get(post, fields="to,sponsor_tags,allowed_advertising_objects").json() == {"id": post}
+
+
 def test_an_instagram_account_tells_the_number_of_its_threads_profile(sandbox: SandboxProcess) -> None:
     instagram = sandbox.token_row("instagram_busy")["owner"]["id"]
     (row,) = sandbox.get(f"{instagram}/connected_threads_user", fields="threads_user_id").json()["data"]
