@@ -5,6 +5,7 @@ errors" and "Rate limiting" of the Graph API guides and "Error codes" of the Ins
 party and from memory where a line says so. No error's text holds a token, a secret or a body.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -121,10 +122,16 @@ PROVED_NOT_DONE = frozenset({"-2/2207003", "-1/2207032", "24/2207008", "9004/220
 
 
 NO_JSON = object()
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*+)\\u0000")
 
 
 def read_json(text: str) -> Any:
-    """Read an answer's text; NO_JSON when it is none. NaN and infinite numbers are none: nobody could pass them on."""
+    """Read an answer's text; NO_JSON when it is none. NaN and infinite numbers are none: nobody could pass them on.
+
+    U+0000 in its texts becomes U+FFFD: neither a table nor an event can hold it.
+    """
+    if r"\u0000" in text:
+        text = _NUL.sub(r"\1\\ufffd", text)
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError:

@@ -55,6 +55,14 @@ async def test_an_odd_item_fails_alone(item: Any) -> None:
     assert isinstance(await error_of(item), ContractBroken)
 
 
+async def test_no_text_of_an_answer_holds_what_no_table_can() -> None:
+    told = {"id": "0", "a\x00": ["\x00\x00b", "\\u0000", "\\\x00"]}
+    done, _ = (await read({"code": 200, "body": json.dumps(told)}, None)).items
+    assert done == ItemDone(200, {"id": "0", "a\ufffd": ["\ufffd\ufffdb", "\\u0000", "\\\ufffd"]})
+    error = json.dumps({"error": {"message": "no \x00", "code": 100, "fbtrace_id": "\x00"}})
+    assert "\x00" not in str(await error_of({"code": 400, "body": error}))
+
+
 @pytest.mark.parametrize("headers", [[{"name": "Date", "value": None}], [{"name": "x"}], "text", {}, [None, 5]])
 async def test_odd_headers_spoil_no_answer(headers: Any) -> None:
     item = {"code": 200, "headers": headers, "body": '{"id":"0"}'}

@@ -83,6 +83,19 @@ async def test_a_refused_item_fails_with_the_platforms_code(bench: Bench) -> Non
     assert failed[0]["error"]["code"] == "rejected"
 
 
+async def test_a_character_that_no_table_or_event_holds_spoils_no_answer(bench: Bench) -> None:
+    await bench.connect()
+    refused = {"code": 400, "headers": [], "body": json.dumps({"error": {"message": "no\x00", "code": 100}})}
+    odd = {"code": 200, "headers": [], "body": json.dumps({"id": "2", "name\x00": "a\x00b \\u0000"})}
+    bench.graph.item = lambda each: {"1": refused, "2": odd}.get(each, good(each))
+    await bench.ask("1", "2", "3", max_wait_seconds=0)
+    assert await bench.work() == 1
+    assert await bench.statuses() == {"completed": 2, "failed": 1}
+    results = await bench.results()
+    assert {"id": "2", "name\ufffd": "a\ufffdb \\u0000"} in [result.get("result") for result in results]
+    assert [result["error"]["message"] for result in results if "error" in result] == ["no\ufffd"]
+
+
 async def test_a_whole_call_that_is_cut_off_is_read_again(bench: Bench) -> None:
     await bench.connect()
 
