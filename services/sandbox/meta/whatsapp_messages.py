@@ -92,8 +92,9 @@ def _content(params: Mapping[str, str], kind: str) -> Any:
 
 
 def _wrong_value(text: str) -> GraphError:
-    """131009 (O); status M."""
-    return GraphError(400, 131009, f"(#131009) Parameter value is not valid: {text}")
+    """131009, and where the details stand (O, whatsapp/support/error-codes); their words M."""
+    data = {"messaging_product": "whatsapp", "details": text}
+    return GraphError(400, 131009, "(#131009) Parameter value is not valid", data=data)
 
 
 def _tell(context: Context, number: Node, person: str, wamid: str, content: Mapping[str, Any]) -> None:

@@ -101,6 +101,8 @@ def test_a_number_that_cannot_exist_is_where_deliveries_fail(sandbox: SandboxPro
 def test_a_message_that_cannot_be_sent_says_why(sandbox: SandboxProcess, change: dict[str, Any], code: int) -> None:
     answer = send(sandbox, numbers(sandbox)[0]["id"], **{**TEXT, **change})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+    told = answer.json()["error"].get("error_data", {})
+    assert (told.get("messaging_product") == "whatsapp" and "details" in told) == (code == 131009)
 
 
 def test_a_template_is_accepted_and_a_message_can_be_marked_as_read(sandbox: SandboxProcess) -> None:
