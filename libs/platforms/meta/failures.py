@@ -125,30 +125,30 @@ NO_JSON = object()
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*+)\\u0000")
 
 
-def read_json(text: str) -> Any:
-    """Read an answer's text; NO_JSON when it is none. NaN and infinite numbers are none: nobody could pass them on.
-
-    U+0000 in its texts becomes U+FFFD: neither a table nor an event can hold it.
-    """
-    if r"\u0000" in text:
-        text = _NUL.sub(r"\1\\ufffd", text)
+def parse_json(text: str) -> Any:
+    """Read an answer's text; NO_JSON when it is none. NaN and infinite numbers are none: nobody could pass them on."""
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError:
         return NO_JSON
 
 
+def read_json(text: str) -> Any:
+    """Read what is to be kept: U+0000 in its texts becomes U+FFFD, as neither a table nor an event can hold it."""
+    return parse_json(_NUL.sub(r"\1\\ufffd", text) if r"\u0000" in text else text)
+
+
 def error_in(body: Any, status: int) -> GraphError | None:
     """Find the error object in the JSON of an answer or batch item; None when there is none.
 
-    With a good status an object with an `id` is a node, which may have a field of that name; `debug=` puts `__debug__`
-    beside an error.
+    With a good status an object with an `id` is a node, which may have a field of that name; without one, whatever
+    stands there is an error, also of a form that is not known. `debug=` puts `__debug__` beside an error.
     """
     found = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(found, dict):
-        return _login_error(body) if status >= 400 else None
-    if status < 400 and ("id" in body or not ("message" in found or "code" in found)):
+    if status < 400 and (found is None or "id" in body):
         return None
+    if not isinstance(found, dict):
+        return _login_error(body) if status >= 400 else GraphError()
     return GraphError.model_validate(found)
 
 
@@ -216,7 +216,8 @@ def _make(
 def _kind_of(error: GraphError, status: int) -> type[PlatformError]:
     code, subcode = error.code, error.error_subcode
     if code is None:
-        return _kind_by_text(code, error.message) or _by_unknown_code(status)
+        told = _kind_by_text(code, error.message)
+        return told or (_by_unknown_code(status) if error.message else _by_status(status))
     if subcode is not None and (code, subcode) in ERRORS_BY_SUBCODE:
         kind = ERRORS_BY_SUBCODE[code, subcode]
         # An outcome that is unknown stays so, whatever flag comes with it.
@@ -262,7 +263,7 @@ def _platform_code(error: GraphError) -> str | None:
 
 def _words_of(error: GraphError, hide: Sequence[str]) -> str:
     # Meta repeats parts of a bad request in its message, a malformed token among them.
-    words = error.message
+    words = error.message or "an error without words"
     for secret in hide:
         words = words.replace(secret, MARK)
     words = redact_text(words, max_chars=MAX_MESSAGE_CHARS)

@@ -22,7 +22,7 @@ from libs.platforms.errors import (
 )
 from libs.platforms.meta.auth import secrets_of
 from libs.platforms.meta.client import Answer
-from libs.platforms.meta.failures import NO_JSON, error_in, may_have_happened, platform_error, read_json
+from libs.platforms.meta.failures import NO_JSON, error_in, may_have_happened, parse_json, platform_error, read_json
 from libs.platforms.meta.packing import Item, Packed, Slot
 from libs.platforms.meta.paging import read_page
 from libs.platforms.meta.quota import Budgets, Subject, highest_per_scope, wait_told
@@ -91,7 +91,9 @@ class _Unpacking:
 
     def _elements(self, answer: Answer, usage: Sequence[UsageReading]) -> list[Any] | PlatformError:
         """Take the answer apart; a PlatformError when it is not the array that was asked for."""
-        elements = read_json(answer.text)
+        elements = parse_json(answer.text)  # as it came: the bodies in it are JSON of their own
+        if not isinstance(elements, list):
+            elements = read_json(answer.text)
         error = error_in(elements, answer.status)
         if error is not None or answer.status != 200:
             return self._error(OPERATION, answer.status, error, usage, self.packed.credential, None)

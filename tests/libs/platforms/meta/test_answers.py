@@ -42,7 +42,14 @@ async def test_an_error_with_code_200_is_never_a_result(body: str) -> None:
     assert isinstance(await error_of({"code": 200, "body": body}), Rejected)
 
 
-@pytest.mark.parametrize("body", [{"error": "text"}, {"error": {"count": 1}}, {"data": [{"error": {"code": 1}}]}])
+@pytest.mark.parametrize("error", ["text", "", 7, [], {}, {"count": 1}, {"type": "OAuthException"}])
+async def test_an_error_of_a_form_that_nobody_knows_is_no_result_either(error: Any) -> None:
+    assert isinstance(await error_of({"code": 200, "body": json.dumps({"error": error})}), ContractBroken)
+
+
+@pytest.mark.parametrize(
+    "body", [{"id": "0", "error": "text"}, {"id": "0", "error": {"count": 1}}, {"data": [{"error": {"code": 1}}]}]
+)
 async def test_a_field_called_error_is_no_error(body: Any) -> None:
     done, _ = (await read({"code": 200, "body": json.dumps(body)}, None)).items
     assert done == ItemDone(200, body)
