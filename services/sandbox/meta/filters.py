@@ -37,6 +37,8 @@ _LEVELS: Mapping[str, Mapping[str, str]] = {
     "ad": {"ad": "", "adset": "adset_id", "campaign": "campaign_id"},
 }
 """Kind -> levels that a filter may speak of -> the field that leads there; nothing for the row itself."""
+_OTHER_NAMES: Mapping[tuple[str, str], str] = {("lead", "time_created"): "created_time"}
+"""Kind and field of a filter -> the field that it speaks of (O, marketing-api/guides/lead-ads/retrieving)."""
 _LONG = 2_000
 _STATUS_FIELDS = {"effective_status", "status", "configured_status"}
 
@@ -187,6 +189,7 @@ def _filter(
     level, _, name = field.rpartition(".")
     levels = _LEVELS.get(kind, {})
     spoken_of = level or kind
+    name = _OTHER_NAMES.get((spoken_of, name), name)
     if operator not in OPERATORS or (level and level not in levels):
         raise _unsupported(field, operator)
     by_delivery = name == "delivery_info" and spoken_of in _LEVELS and operator in delivery.OPERATORS

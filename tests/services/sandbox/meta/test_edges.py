@@ -134,6 +134,9 @@ def test_lead_forms_list_their_leads(sandbox: SandboxProcess) -> None:
         leads = read_all(sandbox, f"{form['id']}/leads", limit="10")
         assert len(leads) == form["leads_count"]
         assert all({"id", "created_time", "field_data"} <= lead.keys() for lead in leads)
+    leads = read_all(sandbox, f"{forms[0]['id']}/leads", limit="10")
+    since = [{"field": "time_created", "operator": "GREATER_THAN", "value": leads[3]["created_time"]}]
+    assert sandbox.get(f"{forms[0]['id']}/leads", filtering=json.dumps(since)).json()["data"] == leads[:3]
 
 
 def test_lists_that_nothing_in_this_world_is_on_are_empty_and_no_gap(sandbox: SandboxProcess) -> None:
