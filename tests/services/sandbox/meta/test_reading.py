@@ -97,6 +97,15 @@ def test_an_expanded_edge_may_be_renamed_and_counted(sandbox: SandboxProcess) ->
     assert shown["some"]["summary"]["total_count"] == account["children"]["campaigns"]
 
 
+def test_an_email_is_shown_to_its_person_who_has_permitted_it(sandbox: SandboxProcess) -> None:
+    def read(token: str, node: str = "me") -> Any:
+        return sandbox.get(node, token=token, fields="email").json().get("email")
+
+    assert read("user_main") == "ada.marsh@people.example"
+    others = sandbox.token_row("user_main")["owner"]["id"]
+    assert [read("user_narrow"), read("system_main"), read("system_main", others)] == [None] * 3
+
+
 def test_ids_gives_objects_by_id_and_counts_each(sandbox: SandboxProcess) -> None:
     account = sandbox.accounts("ad_account")[0]
     ids = [row["id"] for row in sandbox.children(account, "campaigns")[:50]]
