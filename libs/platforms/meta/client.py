@@ -15,7 +15,7 @@ import httpx
 from libs.platforms.base import Credential
 from libs.platforms.errors import ContractBroken, OutcomeUnknown, PlatformError, Rejected, Unavailable
 from libs.platforms.meta.auth import auth_params, secrets_of
-from libs.platforms.meta.failures import NO_JSON, error_in, platform_error, read_json
+from libs.platforms.meta.failures import NO_JSON, error_in, may_have_happened, platform_error, read_json
 from libs.platforms.meta.paging import Page, read_page
 from libs.platforms.meta.quota import Budgets, Subject, wait_told
 from libs.platforms.meta.settings import GraphHost, MetaSettings, host_of
@@ -69,30 +69,45 @@ class GraphClient:
         host: GraphHost | None = None,
         versioned: bool = True,
         about: Subject | None = None,
+        counts_once: bool = False,
     ) -> Found:
         """Ask one thing, `path` e.g. `me/accounts`, and give the JSON object that answers it.
 
         `credential` adds its token and proof and, unless `host` is given, says which host is asked; without one,
         `params` hold what authenticates. `about` says whose budget the call costs. An error object is an error whatever
-        the status says. What shall be written may have been when this raises OutcomeUnknown.
+        the status says. `counts_once`: asking has an effect, so an answer that proves nothing raises OutcomeUnknown.
         Raises a PlatformError.
         """
         whole = {**params, **(auth_params(self.settings, credential) if credential is not None else {})}
         asker = credential or Credential("")
         answer = await self.send(operation, method, path, whole, host=host or host_of(asker), versioned=versioned)
         usage = tuple(self.budgets.readings(answer.headers, asker, about)) if credential is not None else ()
+        found = self._judged(operation, answer, asker, whole, about, usage)
+        if isinstance(found, PlatformError):
+            raise may_have_happened(found) if counts_once else found
+        return Found(found, usage)
+
+    def _judged(
+        self,
+        operation: str,
+        answer: Answer,
+        asker: Credential,
+        whole: Mapping[str, str],
+        about: Subject | None,
+        usage: tuple[UsageReading, ...],
+    ) -> dict[str, Any] | PlatformError:
         body = read_json(answer.text)
         error = error_in(body, answer.status)
         if error is not None or answer.status != 200:
-            raise self._error(operation, answer.status, error, asker, whole, about, usage)
+            return self._error(operation, answer.status, error, asker, whole, about, usage)
         if body is NO_JSON:
             # Also plain words such as "Service Unavailable" with status 200 (seen by the Python business SDK).
-            raise Unavailable(PlatformName.META, operation, "status 200 with a body that is not JSON")
+            return Unavailable(PlatformName.META, operation, "status 200 with a body that is not JSON")
         if not isinstance(body, dict):
-            raise ContractBroken(PlatformName.META, operation, "the answer is no JSON object")
+            return ContractBroken(PlatformName.META, operation, "the answer is no JSON object")
         if body.get("success") is False:  # with status 200 (seen by the Python business SDK)
-            raise Rejected(PlatformName.META, operation, "answered with `success` false")
-        return Found(body, usage)
+            return Rejected(PlatformName.META, operation, "answered with `success` false")
+        return body
 
     async def pages(
         self,

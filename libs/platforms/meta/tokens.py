@@ -91,7 +91,7 @@ class MetaTokens:
 
         When only the second one fails the short token is given, as of kind `short_user`: it lives an hour or two, and
         `refresh` makes it long. Raises a PlatformError; Rejected for a code that was used, is too old, or came with
-        another redirect address; OutcomeUnknown when no answer came: the code may be spent.
+        another redirect address; OutcomeUnknown when no answer came, or none that says anything: the code may be spent.
         """
         host = host_of(Credential("", login=grant.login))
         app_id, secret = self._app(EXCHANGE, grant.app_id, None)
@@ -155,12 +155,14 @@ class MetaTokens:
         params = {"client_id": app_id, "client_secret": secret, "redirect_uri": grant.redirect_uri, "code": code}
         path = "oauth/access_token"
         if host is GraphHost.FACEBOOK:
-            found = await self._client.read(EXCHANGE, path, params, host=host)
+            found = await self._client.read(EXCHANGE, path, params, host=host, counts_once=True)
             return _read(EXCHANGE, TokenAnswer, found.body)
         params["grant_type"] = "authorization_code"
         where = GraphHost.INSTAGRAM_LOGIN if host is GraphHost.INSTAGRAM else host
         method: Literal["POST"] = "POST"
-        found = await self._client.read(EXCHANGE, path, params, method=method, host=where, versioned=False)
+        found = await self._client.read(
+            EXCHANGE, path, params, method=method, host=where, versioned=False, counts_once=True
+        )
         if "data" in found.body:
             return _read(EXCHANGE, TokenListAnswer, found.body).data[0]
         return _read(EXCHANGE, TokenAnswer, found.body)

@@ -96,6 +96,13 @@ class TokensConformance(ErrorsConformance):
         assert_silent(caught.value)
         assert CODE not in str(caught.value)
 
+    @pytest.mark.parametrize(("status", "body"), [(502, b"<html>"), (200, b'{"access_token": "'), (200, b"[]")])
+    async def test_a_code_may_be_spent_when_its_answer_says_nothing(self, status: int, body: bytes) -> None:
+        tokens = self.tokens(lambda _: httpx.Response(status, content=body))
+        with pytest.raises(OutcomeUnknown) as caught:
+            await tokens.exchange_code(self.grant())
+        assert CODE not in str(caught.value)
+
     @pytest.mark.parametrize("what", ["refresh", "exchange"])
     async def test_an_exchange_without_a_token_is_no_success(self, what: str) -> None:
         tokens = self.tokens(always(self.issuing_nothing()))

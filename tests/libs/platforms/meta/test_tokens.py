@@ -277,7 +277,6 @@ async def test_kinds_without_an_end_are_not_refreshed(kind: str) -> None:
         ({"access_token": "x" * 10_000}, ContractBroken),
         ({"access_token": "new", "expires_in": -1}, ContractBroken),
         ({"access_token": "new", "expires_in": 10**12}, ContractBroken),
-        ([{"access_token": "new"}], ContractBroken),
     ],
 )
 async def test_an_exchange_that_was_refused_or_makes_no_sense_is_no_success(
