@@ -40,6 +40,14 @@ class Brief:
         return self.family.node_id(self.index)
 
     @property
+    def kind(self) -> str:
+        return self.family.kind
+
+    @property
+    def hidden(self) -> bool:
+        return self.family.is_gone(self.index)
+
+    @property
     def account(self) -> str:
         return self.family.owner
 

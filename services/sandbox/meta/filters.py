@@ -203,7 +203,7 @@ def _filter(
     is_delivered = delivery.keeper(operator, wanted, now) if by_delivery else None
 
     def keep(node: Row) -> bool:
-        found = world.find(str(node.values.get(above, "")), as_of) if above else node
+        found = world.glance(str(node.values.get(above, "")), as_of) if above else node
         if is_delivered:
             return found is not None and is_delivered(found)
         actual = None if found is None else found.values.get(name, found.id if name == "id" else None)

@@ -69,9 +69,9 @@ class Selection:
         """Looks at every row where not all count."""
         return len(self.rows) if self.is_whole else sum(1 for _ in self._counted(0))
 
-    def forward(self, place: int) -> Iterator[Node]:
-        """Rows that count from a place of the list on."""
-        return map(node_of, self._counted(place))
+    def forward(self, place: int, skipped: int = 0) -> Iterator[Node]:
+        """Rows that count from a place of the list on, without the first of them."""
+        return map(node_of, islice(self._counted(place), skipped, None))
 
     def _counted(self, place: int) -> Iterator[Row]:
         for row in self.rows.briefs(max(place, self.begin)):
@@ -121,7 +121,7 @@ def take_page(chosen: Selection, kind: str, params: Params) -> Page:
     if chosen.is_whole:
         found = _page(chosen, min(offset, len(chosen.rows)), limit)
     else:
-        rows = list(islice(chosen.forward(0), offset, offset + limit + 1))
+        rows = list(islice(chosen.forward(0, offset), limit + 1))
         found = Page(rows[:limit], limit, bool(offset), len(rows) > limit)
     return replace(found, offset=offset, has_previous=offset > 0)
 

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
-from services.sandbox.meta.briefs import Brief
+from services.sandbox.meta.briefs import Brief, node_of
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN
 from services.sandbox.meta.dice import mix
 from services.sandbox.meta.families import Run
@@ -80,7 +80,7 @@ class Row(Numbers):
     pieces: tuple[Piece, ...] = ()
 
 
-def rows(world: World, node: Node, since: dt.date, until: dt.date, by: str | None = None) -> list[Row]:
+def rows(world: World, node: Node | Brief, since: dt.date, until: dt.date, by: str | None = None) -> list[Row]:
     """A row per day from `since` to `until`, both inclusive, that is over; days without anything are rows of zeros.
 
     `by`: a row per day of each object that this child or edge lists (`campaigns`, `ads`, `posts`) instead, object by
@@ -90,13 +90,18 @@ def rows(world: World, node: Node, since: dt.date, until: dt.date, by: str | Non
     return list(each_row(world, node, since, until, by))
 
 
-def each_row(world: World, node: Node, since: dt.date, until: dt.date, by: str | None = None) -> Iterator[Row]:
+def each_row(world: World, node: Node | Brief, since: dt.date, until: dt.date, by: str | None = None) -> Iterator[Row]:
     """The same, one by one: a large account has hundreds of thousands."""
     series = world.series.get(node.account)
     if series is None:
         return
     days = list(_days(since, min(until, series.yesterday())))
-    for each in (node,) if by is None else _children(world, series, node, by):
+    chosen: Iterable[Node | Brief] = (node,)
+    if by is not None:
+        chosen = _children(world, series, node_of(node), by)
+    elif isinstance(node, Brief) and node.family is not series.family:
+        chosen = (node.node(),)
+    for each in chosen:
         yield from _rows(_Shares(world, series, each), days)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.sandbox.clock import Clock
 from services.sandbox.meta.agenda import Agenda
+from services.sandbox.meta.briefs import Brief, Row
 from services.sandbox.meta.families import Family, Run
 from services.sandbox.meta.journal import Entry, Journal
 from services.sandbox.meta.listings import Listing
@@ -210,6 +211,12 @@ class World:
         """An object by id, also one that is removed: a call that names it is still a call for such an object."""
         return self.nodes.get(node_id) or self.before_last_write(node_id)
 
+    def glance(self, node_id: str, as_of: datetime | None = None) -> Row | None:
+        """An object by id, in brief where that is enough."""
+        if as_of is not None and next(self._journal.since(as_of), None) is not None:
+            return self.find(node_id, as_of)
+        return self.nodes.glance(node_id)
+
     def _listing(self, node: Node, edge: str, as_of: datetime | None, *, everything: bool) -> Listing:
         written = node.edges.get(edge, ())
         if as_of is not None and next(self._journal.since(as_of), None) is not None:
@@ -296,6 +303,14 @@ class Nodes(Mapping[str, Node]):
         place = self.place_of(node_id)
         if place:
             place[0].set_hidden(place[1], hidden=hidden)
+
+    def glance(self, node_id: str) -> Row | None:
+        """In brief where nobody has made the object yet, and its family has an outline."""
+        found: Row | None = self._held.get(node_id) or self._made.get(node_id)
+        place = None if found else self.place_of(node_id)
+        if place and place[0].outline and not place[0].is_removed(place[1]):
+            return Brief(place[0], place[0].outline, place[1], self.__getitem__)
+        return found or self.get(node_id)
 
     def is_hidden(self, node_id: str) -> bool:
         """Whether lists leave the object out by default."""

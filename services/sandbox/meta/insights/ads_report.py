@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Any
 
+from services.sandbox.meta.briefs import Brief, node_of
 from services.sandbox.meta.errors import GraphError
 from services.sandbox.meta.insights.ads_fields import render, sort_key, value_of
 from services.sandbox.meta.insights.ads_query import AdsQuery
@@ -123,17 +124,19 @@ class Report:
         return self._summary
 
     def _rows(self) -> Iterator[RowContext]:
-        for node in self._objects():
-            for period in self._query.periods:
-                numbers = self._numbers(node, period)
+        periods = [period for period in self._query.periods if self._may_have_numbers(period)]
+        for found in self._objects() if periods else ():
+            for period in periods:
+                numbers = self._numbers(found, period)
                 devices = self._devices(numbers)
                 for values, part in self._split(numbers):
+                    node = node_of(found)
                     row = self._context(node, period, values, part, devices.get(tuple(values.values()), {}))
                     if self._shows(row):
                         yield row
 
-    def _objects(self) -> Iterator[Node]:
-        """What the report has rows for."""
+    def _objects(self) -> Iterator[Brief | Node]:
+        """What the report has rows for; of a long list most are told in brief."""
         target, level = self._scope.target, self._query.level
         if level == LEVEL_OF[target.kind]:
             # Asked for by its id, a deleted object has its numbers too (O).
@@ -141,11 +144,11 @@ class Report:
             if all(passes(target, rule) for rule in rules) and self._passes_above(target):
                 yield target
             return
-        for node in self._scope.world.listed(target, _EDGES[level]):
+        for node in self._scope.world.listed(target, _EDGES[level]).briefs():
             if chosen(node, level, self._query.filters) and self._passes_above(node):
                 yield node
 
-    def _passes_above(self, node: Node) -> bool:
+    def _passes_above(self, node: Brief | Node) -> bool:
         """Whether the objects above one that is listed pass the rules about them."""
         for level in self._levels_above(node):
             rules = [rule for rule in self._query.filters if rule.level == level]
@@ -153,14 +156,14 @@ class Report:
                 return False
         return True
 
-    def _levels_above(self, node: Node) -> Sequence[str]:
+    def _levels_above(self, node: Brief | Node) -> Sequence[str]:
         return LEVELS[: LEVELS.index(LEVEL_OF[node.kind])]
 
-    def _above(self, node: Node, level: str) -> Node:
+    def _above(self, node: Brief | Node, level: str) -> Node:
         nodes = self._scope.world.nodes
-        return nodes[node.account] if level == "account" else nodes[str(node.values[_ABOVE[level]])]
+        return nodes[node.account] if level == "account" else nodes[str(node.values.get(_ABOVE[level]))]
 
-    def _numbers(self, node: Node, period: Period) -> Row:
+    def _numbers(self, node: Brief | Node, period: Period) -> Row:
         """Of an object, or of those parts of it that rules about lower levels let through."""
         world = self._scope.world
         deepest = _deepest_level(self._query)
@@ -168,16 +171,21 @@ class Report:
             return added(self._days(node, period), node.id)
         parts = [
             part
-            for part in world.listed(node, _EDGES[deepest])
+            for part in world.listed(node_of(node), _EDGES[deepest]).briefs()
             if chosen(part, deepest, self._query.filters) and self._passes_above(part)
         ]
         return added((row for part in parts for row in self._days(part, period)), node.id)
 
-    def _days(self, node: Node, period: Period) -> list[Row]:
-        """Days that were over when the report was asked for: a job shows no later ones."""
-        until = min(period.until, self._scope.today - timedelta(days=1))
-        since = max(period.since, self._oldest)
-        return rows(self._scope.world, node, since, until)
+    def _days(self, node: Brief | Node, period: Period) -> list[Row]:
+        return rows(self._scope.world, node, *self._counted(period))
+
+    def _counted(self, period: Period) -> tuple[date, date]:
+        """The days that were over when the report was asked for: a job shows no later ones."""
+        return max(period.since, self._oldest), min(period.until, self._scope.today - timedelta(days=1))
+
+    def _may_have_numbers(self, period: Period) -> bool:
+        since, until = self._counted(period)
+        return since <= until
 
     def _sum(self, period: Period) -> Row:
         """Of all objects with rows. Without rules it is what the target has, deleted objects included (O)."""

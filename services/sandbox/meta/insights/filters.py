@@ -12,13 +12,13 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from services.sandbox.meta import delivery
+from services.sandbox.meta.briefs import Row
 from services.sandbox.meta.errors import bad_parameter
 from services.sandbox.meta.filters import OPERATORS
 from services.sandbox.meta.insights.names import LEVELS, known, not_one_of
 from services.sandbox.meta.listing import NotCovered
 from services.sandbox.meta.loose import read_value
 from services.sandbox.meta.moments import parse_moment
-from services.sandbox.meta.world import Node
 
 _STATUSES = frozenset({"status", "configured_status", "effective_status"})
 _TIMES = frozenset({"created_time", "updated_time", "start_time", "stop_time", "end_time"})
@@ -36,7 +36,7 @@ class Filter:
     operator: str
     value: Any
     is_number: bool = False
-    is_delivered: Callable[[Node], bool] | None = field(default=None, compare=False)
+    is_delivered: Callable[[Row], bool] | None = field(default=None, compare=False)
     """Instead of a comparison: what the object's delivery has to be."""
 
     def passes(self, found: Any) -> bool:
@@ -68,7 +68,7 @@ def read_filters(text: str, today: date) -> tuple[Filter, ...]:
     return tuple(_read(index, rule, today) for index, rule in enumerate(given))
 
 
-def chosen(node: Node, level: str, filters: Sequence[Filter]) -> bool:
+def chosen(node: Row, level: str, filters: Sequence[Filter]) -> bool:
     """Whether an object of a level takes part."""
     mine = [rule for rule in filters if rule.level == level]
     if node.hidden and not any(rule.asks_for_status for rule in mine):
@@ -76,7 +76,7 @@ def chosen(node: Node, level: str, filters: Sequence[Filter]) -> bool:
     return all(passes(node, rule) for rule in mine)
 
 
-def passes(node: Node, rule: Filter) -> bool:
+def passes(node: Row, rule: Filter) -> bool:
     """Whether an object has what a rule about its level wants."""
     if rule.is_delivered:
         return rule.is_delivered(node)

@@ -1,12 +1,15 @@
 """Briefs: what is told of an object without making it is what the object itself says."""
 
+from datetime import timedelta
+
 import pytest
 
 from services.sandbox.clock import Clock
 from services.sandbox.meta.assets import make_cast
 from services.sandbox.meta.briefs import Brief, node_of
-from services.sandbox.meta.listing import Selection
+from services.sandbox.meta.listing import Selection, take_page
 from services.sandbox.meta.node import Node
+from services.sandbox.meta.statistics import rows
 from services.sandbox.meta.world import World
 
 EDGES = ("campaigns", "adsets", "ads", "adcreatives")
@@ -26,7 +29,18 @@ def account(world: World) -> Node:
 def test_a_brief_says_what_the_object_says(world: World, account: Node, edge: str) -> None:
     for brief, node in zip(world.listed(account, edge).briefs(), world.listed(account, edge), strict=True):
         assert isinstance(brief, Brief)
-        for name in ("id", "account", "status", "parent", "created_at", "updated_at", "title", "totals"):
+        for name in (
+            "id",
+            "kind",
+            "account",
+            "hidden",
+            "status",
+            "parent",
+            "created_at",
+            "updated_at",
+            "title",
+            "totals",
+        ):
             assert getattr(brief, name) == getattr(node, name)
         for field in {*brief.outline.values, *node.values}:
             assert brief.values.get(field, "lacks it") == node.values.get(field, "lacks it"), field
@@ -73,3 +87,34 @@ def test_a_list_in_brief_begins_at_any_place(world: World, account: Node) -> Non
     ids = list(world.shown(account, "ads").ids())
     for place in (0, 1, 2, 77, len(ids) - 1, len(ids)):
         assert [row.id for row in world.shown(account, "ads").briefs(place)] == ids[place:]
+
+
+def test_an_object_is_glanced_at_without_being_made(world: World, account: Node) -> None:
+    first, second, third, fourth = list(world.shown(account, "adsets").ids())[:4]
+    world.change(world.nodes[second], {"name": "Renamed"})
+    world.remove(world.nodes[third])
+    made = len(world.nodes._made)
+    glanced = world.glance(first)
+    assert isinstance(glanced, Brief)
+    assert world.glance(second) is world.nodes[second]
+    assert world.glance(third) is None
+    assert world.glance("123") is None
+    assert len(world.nodes._made) == made
+    assert world.glance(fourth, world.clock.now()).id == fourth  # type: ignore[union-attr]
+    assert glanced.title == world.nodes[first].title
+
+
+def test_days_of_a_brief_are_those_of_its_object(world: World, account: Node) -> None:
+    until = world.start.date() - timedelta(days=1)
+    since = until - timedelta(days=2)
+    for edge in EDGES:
+        for brief in list(world.shown(account, edge).briefs())[:20]:
+            assert rows(world, brief, since, until) == rows(world, node_of(brief), since, until)
+
+
+def test_rows_that_are_skipped_are_not_made(world: World, account: Node) -> None:
+    chosen = Selection(world.shown(account, "ads"), lambda row: row.status == "ACTIVE")
+    made = len(world.nodes._made)
+    page = take_page(chosen, "ad", {"offset": "100", "limit": "1"})
+    assert len(world.nodes._made) <= made + 6
+    assert [row.id for row in page.rows] == [row.id for row in chosen.forward(0)][100:101]
