@@ -48,7 +48,7 @@ def secrets_of(settings: MetaSettings, credentials: Iterable[Credential], params
     """Give every text of a call that no error may hold, as it is and as an address would write it; longest first."""
     told = {str(value) for name, value in params.items() if name in SECRET_PARAMS}
     for credential in credentials:
-        told |= {credential.access_token, settings.app_secret(credential) or ""}
+        told |= {*auth_params(settings, credential).values(), settings.app_secret(credential) or ""}
     told |= {text.rpartition("|")[2] for text in told if "|" in text}  # the secret in an app's own token
     told |= {quote(text, safe="") for text in told}
     return sorted((text for text in told if text), key=len, reverse=True)

@@ -200,13 +200,15 @@ class _Unpacking:
         about: Subject | None,
     ) -> PlatformError:
         scope = self.budgets.closed_by(error, credential, about, usage)
+        # A refusal of the whole is told to everybody, and may quote anybody's item.
+        askers = {credential} if about is not None else {slot.credential for slot in self.packed.slots}
         return platform_error(
             operation,
             status,
             error,
             wait_seconds=wait_told(usage, scope) or self.settings.throttle_wait_seconds,
             scope=scope,
-            hide=secrets_of(self.settings, [credential, self.packed.credential], self.packed.form),
+            hide=secrets_of(self.settings, {*askers, self.packed.credential}, self.packed.form),
         )
 
 

@@ -238,6 +238,18 @@ def test_a_refusal_of_what_was_asked_together_names_none_of_them_unless_it_is_ab
     assert all(each.error.platform_code == str(code) for each in found.items if isinstance(each, ItemFailed))
 
 
+def test_a_refusal_that_is_told_to_everybody_quotes_nobodys_token_or_proof() -> None:
+    proof = appsecret_proof("secret", "token-two")
+    body = json.dumps({"error": {"message": f"malformed: token-one token-two {proof}", "code": 100}})
+    items = json.dumps([{"code": 400, "body": body}] * 2)
+    for answer in (Answer(400, {}, body), Answer(200, {}, items)):
+        packed = pack([node(1, ONE), node(2, OTHER)], SETTINGS)
+        _, second = unpack(packed, answer, SETTINGS, Budgets(SETTINGS)).items
+        assert isinstance(second, ItemFailed)
+        assert "malformed" in str(second.error)
+        assert not any(secret in str(second.error) for secret in ("token-one", "token-two", proof))
+
+
 def test_what_is_left_out_of_an_answer_asked_for_together_is_no_success() -> None:
     items = [*(node(number) for number in range(1, 60)), listing("me/accounts"), listing("me/businesses")]
     packed = pack(items, SETTINGS)
