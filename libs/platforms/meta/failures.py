@@ -35,8 +35,10 @@ DAILY_QUOTA = (9, 2207042)
 """Instagram's publishing quota of a day."""
 MUTATIONS = (613, 5044001)
 """More than 100 changes in a second of one ad account by one app (third party)."""
-WAITS_BY_CODE: Mapping[tuple[int, int | None], float] = {DAILY_QUOTA: 86_400.0, MUTATIONS: 1.0}
-"""Seconds until the window that was used up is open again, where no header tells it."""
+TOO_FAST = (368, 1390008)
+"""Posting too fast: the page pauses for hours to days (third party)."""
+WAITS_BY_CODE: Mapping[tuple[int, int | None], float] = {DAILY_QUOTA: 86_400.0, MUTATIONS: 1.0, TOO_FAST: 3_600.0}
+"""Seconds until calls are worth a try; no header tells of these windows."""
 
 # A dead token says why by its subcode, under code 190 and, with older calls, 102.
 DEAD_TOKENS: Mapping[int, type[PlatformError]] = {
@@ -247,7 +249,7 @@ def _by_unknown_code(status: int) -> type[PlatformError]:
 
 
 def _by_status(status: int) -> type[PlatformError]:
-    if status >= 500:
+    if status >= 500 or status == 408:  # 408 is a proxy's on the way: it does not know what Meta did
         return Unavailable
     named: dict[int, type[PlatformError]] = {401: AuthExpired, 403: PermissionMissing, 429: RateLimited}
     if status in named:

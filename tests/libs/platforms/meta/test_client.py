@@ -104,6 +104,7 @@ async def test_what_was_found_is_told_with_what_it_cost() -> None:
         ("{}", 302, ContractBroken),
         ("{}", 204, ContractBroken),
         ("{}", 400, Rejected),
+        ("{}", 408, Unavailable),
         ({"error": "invalid_grant", "error_description": "x"}, 400, Rejected),
         (graph_error(2635), 400, Misconfigured),
         (graph_error(4, 2207051), 403, OutcomeUnknown),
@@ -151,7 +152,8 @@ async def test_a_throttle_waits_as_long_as_the_answer_says_and_closes_what_it_na
 
 
 async def test_a_throttle_of_the_moment_waits_a_moment_and_one_of_a_day_a_day() -> None:
-    for code, subcode, seconds in ((613, 5044001, 1), (9, 2207042, 86_400), (613, None, 77)):
+    told = ((613, 5044001, 1), (9, 2207042, 86_400), (368, 1390008, 3_600), (368, None, 77), (613, None, 77))
+    for code, subcode, seconds in told:
         with pytest.raises(RateLimited) as caught:
             await read(graph_error(code, subcode), 400)
         assert caught.value.retry_after_seconds == seconds
