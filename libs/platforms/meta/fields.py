@@ -23,7 +23,8 @@ _FILTER_NAME = re.compile(r"[A-Za-z0-9_.]{1,100}")
 Errors = list[tuple[str, str, str]]
 """(JSON pointer, what is wrong, how to mend it)."""
 
-# What a field may be written with. No `=`: `{result=name:$.x}` refers to another item.
+_REFERENCE = "{result="  # `{result=name:$.x}` refers to another item of a batch. Source: "Batch requests", read 2026-11
+# What a field may be written with. No `=`, and so no reference.
 _FIELD = re.compile(r"[a-z_][A-Za-z0-9_.,(){}\[\]:\"'| -]*")
 # A field or an expansion such as `posts.limit(5){id,message}`, with the text in parentheses and braces taken out. Meta
 # calls anything else a syntax error. Source: "Field expansion", read 2026-11; modifiers after braces: from memory.
@@ -149,5 +150,5 @@ def _is_condition(condition: Any) -> bool:
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, str):
-        return len(value) <= MAX_FIELD_CHARS
+        return len(value) <= MAX_FIELD_CHARS and _REFERENCE not in value
     return isinstance(value, int | float) and abs(value) < 2**63  # no NaN either

@@ -5,6 +5,7 @@ best practices" (limits), read 2026-11; what is from memory says so. Only what i
 Numbers come as text, and money in the account's currency (from memory: `spend` in whole units of it).
 """
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -30,6 +31,9 @@ PARAMS = (
     *("fields", "level", "date_preset", "time_range", "time_increment", "filtering", "sort", "limit", "after"),
     *WORD_LISTS,
 )
+
+_SORT_KEY = re.compile(r"[A-Za-z0-9_.:]{1,180}_(?:a|de)scending")
+"""A field, or an action's `field:action_type`; dots are parts of some action types, e.g. `onsite_conversion.lead`."""
 
 
 def read_params(params: Mapping[str, Any], errors: Errors) -> dict[str, Any]:
@@ -104,8 +108,8 @@ def _time_range(span: Any, errors: Errors) -> dict[str, str]:
 def _sort(params: Mapping[str, Any], errors: Errors) -> list[str]:
     """Read the keys to sort by, most important first, e.g. `spend_descending`."""
     words = params["sort"]
-    fits = isinstance(words, list) and 1 <= len(words) <= 10 and all(isinstance(word, str) for word in words)
-    if not fits or not all(word.endswith(("_ascending", "_descending")) and len(word) < 200 for word in words):
+    fits = isinstance(words, list) and 1 <= len(words) <= 10
+    if not fits or not all(isinstance(word, str) and _SORT_KEY.fullmatch(word) for word in words):
         errors.append(("/params/sort", "it is no list of keys", "give fields ending in '_ascending' or '_descending'"))
         return []
     return [str(word) for word in words]

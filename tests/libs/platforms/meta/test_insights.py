@@ -38,7 +38,7 @@ def test_every_parameter_is_written_as_the_sdk_writes_it() -> None:
         action_breakdowns=["action_type"],
         action_attribution_windows=["7d_click", "1d_view"],
         filtering=[{"field": "ad.impressions", "operator": "GREATER_THAN", "value": 0}],
-        sort=["spend_descending"],
+        sort=["actions:onsite_conversion.lead_grouped_descending", "spend_descending"],
         limit=100,
         after="QVFIUk1==",
     )
@@ -89,7 +89,9 @@ def test_equal_reads_have_equal_keys_however_they_are_written() -> None:
         ({"filtering": [{"field": "a b", "operator": "IN", "value": 1}]}, "/params/filtering"),
         ({"filtering": [{"field": "a", "operator": "IN", "value": 10**5_000}]}, "/params/filtering"),
         ({"filtering": [{"field": "a", "operator": "IN", "value": float("nan")}]}, "/params/filtering"),
+        ({"filtering": [{"field": "a", "operator": "IN", "value": ["{result=b:$.id}"]}]}, "/params/filtering"),
         ({"sort": ["spend"]}, "/params/sort"),
+        ({"sort": ["{result=b:$.id}_descending"]}, "/params/sort"),
         ({"sort": [5]}, "/params/sort"),
         ({"object_id": "me"}, "/params/object_id"),
         ({"object_id": "7_8"}, "/params/object_id"),
