@@ -6,4 +6,5 @@ Publishes: batcher.results (api_request.completed, api_request.failed), batcher.
 Owns: batch_request_queue (asks), calls, batch_execution_log, quota_ledger, connections (projection), paused_platforms,
       and the tables of libs: outbox, inbox, dead letters, leases, jobs, identities
 Calls: the platforms' bulk reads, through libs/platforms; Valkey, through libs/quota
+Upgrade: before ingest; a type of read that ingest accepts and no batcher here knows yet is answered as rejected.
 """

@@ -58,7 +58,8 @@ async def claim_batch(
     connection = (await connection_store.find(conn, [connection_id])).get(connection_id)
     await _fail_hopeless_asks(conn, calls, connection)
     waiting = await ask_store.count_open(conn, [call.call_id for call in calls])
-    screened = {call.call_id: _verdict(call, platform, waiting, connection, limits) for call in calls}
+    known = batching.request_types if batching is not None else ()
+    screened = {call.call_id: _verdict(call, platform, known, waiting, connection, limits) for call in calls}
     verdicts = {call_id: verdict for call_id, verdict in screened.items() if verdict is not None}
     await settle(conn, calls, verdicts, limits)
     left = tuple(call for call in calls if call.call_id not in verdicts)
@@ -98,6 +99,7 @@ async def _fail_hopeless_asks(conn: Connection, calls: Sequence[QueuedCall], con
 def _verdict(
     call: QueuedCall,
     platform: PlatformName,
+    known: Sequence[str],
     waiting: Mapping[UUID, int],
     connection: ConnectionRow | None,
     limits: Limits,
@@ -107,6 +109,9 @@ def _verdict(
         return Failed("skipped", SKIPPED)
     if call.attempts > call.max_attempts:
         return Failed("gave_up", f"given up after {call.max_attempts} tries that ended without a word")
+    if call.request_type not in known:
+        # Queued by a newer version that runs beside this one; in a call it would fail all that it shares the call with.
+        return Hold("retry", limits.connection_wait_seconds, "a newer version of the batcher is needed")
     if connection is None:
         return _wait_for_connection(
             call, NEVER_SEEN, limits.connection_wait_seconds, NO_SUCH_CONNECTION, "the connection is not known yet"

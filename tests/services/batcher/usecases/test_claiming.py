@@ -59,6 +59,21 @@ async def test_room_in_a_batch_is_filled_with_what_may_still_wait(bench: Bench) 
     assert sorted(bench.graph.batches[0]) == ["1", "2", "3", "9"]
 
 
+async def test_a_read_of_a_newer_version_waits_for_it_and_spoils_nobodys_call(bench: Bench) -> None:
+    await bench.connect()
+    await bench.ask("1", "2", max_wait_seconds=0)
+    await bench.run("UPDATE calls SET request_type = 'get_the_future' WHERE params->>'object_id' = '2'")
+    assert await bench.work() == 1
+    assert bench.graph.batches == [["1"]]
+    (waiting,) = await bench.fetch(
+        "SELECT attempts, held_for, due_at > now() AS later FROM calls WHERE status = 'pending'"
+    )
+    assert tuple(waiting.values()) == (0, "retry", True)
+    await bench.run("UPDATE calls SET request_type = 'get_object', due_at = now() WHERE status = 'pending'")
+    assert await bench.work() == 1
+    assert await bench.statuses() == {"completed": 2}
+
+
 async def test_two_workers_at_once_claim_whole_batches_and_answer_once(bench: Bench) -> None:
     await bench.connect()
     asked = await bench.ask(*map(str, range(120)), max_wait_seconds=0)
