@@ -149,7 +149,8 @@ async def _together(bus: Bus, reads: Sequence[Mapping[str, Any]]) -> tuple[Stret
     bus.sent.kafka.update(sent.kafka)
     cost = await bus.calls.since(mark)
     endings = bus.results.endings()
-    return Stretch(2 * len(reads), cost.http_calls, cost.units), [_answer_of(endings[each][0].data) for each in asked]
+    stretch = Stretch(2 * len(reads), cost.items, cost.http_calls, cost.units)
+    return stretch, [_answer_of(endings[each][0].data) for each in asked]
 
 
 def _answer_of(ending: Mapping[str, Any]) -> Any:

@@ -26,11 +26,18 @@ class Stretch:
     """What a stretch of reads cost, each apart."""
 
     asked: int = 0
+    reads: int = 0
+    """What the platform was asked: equal asks share one."""
     http_calls: int = 0
     units: int = 0
 
     def __add__(self, other: "Stretch") -> "Stretch":
-        return Stretch(self.asked + other.asked, self.http_calls + other.http_calls, self.units + other.units)
+        return Stretch(
+            self.asked + other.asked,
+            self.reads + other.reads,
+            self.http_calls + other.http_calls,
+            self.units + other.units,
+        )
 
 
 @dataclass(slots=True)
@@ -117,7 +124,7 @@ def _traffic(numbers: Numbers) -> Table:
     )
     for what, stretch in numbers.stretches.items():
         cost = f"{stretch.asked} calls asked, {stretch.http_calls} HTTP calls made, {stretch.units} quota units spent"
-        table.add_row(what, cost)
+        table.add_row(what, f"{cost}: two systems asked for each of {stretch.reads} reads")
     table.add_row(
         "20/s sent at once",
         f"{len(times)} asked, {numbers.steady.items} reads in {numbers.steady.http_calls} HTTP calls",

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from deploy.local.demo.faults import Killed
-from deploy.local.demo.report import Numbers, percentile, show
+from deploy.local.demo.report import Numbers, Stretch, percentile, show
 from deploy.local.demo.stored import PlatformCalls
 
 
@@ -41,6 +41,7 @@ def test_the_report_shows_every_number() -> None:
         killed=[Killed("postgres", 1.25)],
         queued=PlatformCalls(3, 120, 120),
         queued_asks=200,
+        stretches={"paging": Stretch(16, 8, 3, 8) + Stretch(8, 4, 2, 4)},
         steady_times=[0.1, 0.2],
         rows={"ingest": {"requests": 400}},
         records={"requests": 210, "ingest.dead_letters": 0},
@@ -55,6 +56,7 @@ def test_the_report_shows_every_number() -> None:
     for part in (
         "7 signed, 2 of them repeated, in 11 tries",
         "3 with a wrong signature",
+        "24 calls asked, 5 HTTP calls made, 12 quota units spent: two systems asked for each of 12 reads",
         "postgres (SIGKILL, back",
     ):
         assert part in text
