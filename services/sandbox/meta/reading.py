@@ -9,6 +9,7 @@ from typing import Any
 
 from services.sandbox.meta.catalog import ACCOUNT_CHILDREN, KINDS, Kind, edges_of, fields_of, known_edges
 from services.sandbox.meta.computed import COMPUTED
+from services.sandbox.meta.counts import kept_count
 from services.sandbox.meta.edges import edge_of
 from services.sandbox.meta.errors import (
     bad_parameter,
@@ -126,10 +127,16 @@ class Reader:
         paging = paging_of(page, f"{self.root}/{node.id}/{edge}", link)
         if paging:
             answer["paging"] = paging
-        summary = summary_of(kind.name, chosen.__len__, params)
+        summary = summary_of(kind.name, lambda: self._count(node, edge, kind, params, chosen), params)
         if summary is not None:
             answer["summary"] = summary
         return answer
+
+    def _count(self, node: Node, edge: str, kind: Kind, params: Params, chosen: Selection) -> int:
+        if chosen.is_whole or self.as_of is not None or kind.name in ACCOUNT_CHILDREN:
+            # Cheap already, true for this call alone, or for this token alone.
+            return len(chosen)
+        return kept_count(self.world, node, edge, params, chosen.__len__)
 
     def _chosen(self, node: Node, edge: str, kind: Kind, params: Params) -> Selection:
         """What the call asks for. A list is made as a whole only where its order must be made anew."""
