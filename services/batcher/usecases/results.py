@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from libs.events import topics
 from libs.events.batcher_results import ApiError, ApiRequestCompleted, ApiRequestFailed
@@ -20,6 +20,7 @@ SOURCE: Final = "platformbus/batcher"
 TOPIC: Final = topics.topic(ApiRequestCompleted.topic)
 ROOM_BYTES: Final = 32_768
 """What a message holds beside the result: the other fields, headers, key and the record's frame."""
+LEVELS_OF_AN_EVENT: Final = 200
 MOST_AT_ONCE: Final = 500
 BYTES_AT_ONCE: Final = 8_388_608
 
@@ -82,15 +83,28 @@ def failed(ask: EndedAsk, why: Failed, attempts: int) -> Sized:
 def split(body: Any, max_bytes: int = TOPIC.max_message_bytes) -> tuple[list[str], int]:
     """Cut a result's JSON text into parts that fit a message, none when it fits whole; and the bytes of the largest.
 
+    A result that is nested too deeply for whoever reads the event's JSON comes in parts too, as these are text.
+
     The parts are ASCII, so that each of their characters takes at most two bytes inside the message's JSON.
     """
     room = max_bytes - ROOM_BYTES
     whole = to_json(body)
-    if len(whole) <= room:
+    if len(whole) <= room and _can_be_read(whole):
         return [], len(whole)
     text = json.dumps(json.loads(whole), separators=(",", ":"))  # by way of `whole`: it writes infinity as null
-    chars = room // 2
+    chars = min(room // 2, (len(text) + 1) // 2)  # always several parts: a single one is never text
     return [text[start : start + chars] for start in range(0, len(text), chars)], room
+
+
+def _can_be_read(whole: bytes) -> bool:
+    """Tell whether it can be read as a part of an event: pydantic, which reads ours, ends at 200 levels."""
+    if whole.count(b"[") + whole.count(b"{") < LEVELS_OF_AN_EVENT - 2:
+        return True
+    try:
+        from_json(b"[[" + whole + b"]]")
+    except ValueError:
+        return False
+    return True
 
 
 def _item(ask: EndedAsk, event: Event) -> OutboxItem:
