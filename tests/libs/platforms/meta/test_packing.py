@@ -13,7 +13,7 @@ from libs.platforms.base import Credential, ItemDone, ItemFailed, Outcome
 from libs.platforms.meta.auth import appsecret_proof
 from libs.platforms.meta.client import Answer
 from libs.platforms.meta.packing import MAX_SLOTS, Item, Packed, pack
-from libs.platforms.meta.quota import Budgets
+from libs.platforms.meta.quota import Budgets, Subject
 from libs.platforms.meta.settings import MetaSettings
 from libs.platforms.meta.unpacking import unpack
 from tests.support.fuzzing import FUZZ_EXAMPLES
@@ -103,6 +103,28 @@ def test_where_the_apps_secret_is_configured_the_app_itself_asks_for_several_peo
     assert [query_of(each)["access_token"] for each in elements(packed)] == ["token-one", "token-two"]
     assert "token-one" not in repr(packed)
     assert "secret" not in repr(packed)
+
+
+def test_nobodys_token_asks_for_anothers_items_however_slots_are_shared() -> None:
+    nodes = [node(number, credential) for number in range(40) for credential in (ONE, OTHER)]
+    edges = [listing(f"7/edge{number}", credential) for number in range(40) for credential in (OTHER, ONE)]
+    packed = pack([*nodes, *edges], SETTINGS)
+    assert {slot.kind for slot in packed.slots} == {"ids", "expansion"}
+    for slot, element in zip(packed.slots, elements(packed), strict=True):
+        assert {packed.items[index].credential for index in slot.items} == {slot.credential}
+        token = query_of(element).get("access_token", packed.form["access_token"])
+        assert token == slot.credential.access_token
+
+
+def test_an_items_usage_is_that_of_its_own_token() -> None:
+    packed = pack([node(1, ONE), node(2, OTHER)], SETTINGS)
+    told = [item({"id": str(number)}, 200, [("X-App-Usage", f'{{"call_count":{number}0}}')]) for number in (1, 2)]
+    budgets = Budgets(SETTINGS)
+    usage = unpack(packed, Answer(200, {}, json.dumps(told)), SETTINGS, budgets).usage
+    scopes = [
+        next(use.scope for use in budgets.uses(credential, [Subject()]) if use.units) for credential in (ONE, OTHER)
+    ]
+    assert {reading.scope: reading.used_fraction for reading in usage} == dict(zip(scopes, (0.1, 0.2), strict=True))
 
 
 def test_a_write_carries_what_it_says_and_its_token_in_its_body() -> None:
