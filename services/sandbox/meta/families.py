@@ -133,6 +133,15 @@ class Family:
     def is_removed(self, index: int) -> bool:
         return _holds(self._removed, index)
 
+    def left_of(self, low: int, high: int) -> Iterator[tuple[int, int]]:
+        """Stretches of `[low, high)` without the members that are removed."""
+        for index in self._removed[bisect_left(self._removed, low) : bisect_left(self._removed, high)]:
+            if low < index:
+                yield low, index
+            low = index + 1
+        if low < high:
+            yield low, high
+
     def remove(self, index: int) -> None:
         """From every list and from the world."""
         self.set_hidden(index, hidden=True)

@@ -189,20 +189,21 @@ class _Shares:
         self._series = series
         self._posts: tuple[Node, ...] = ()
         if isinstance(node, Brief):
-            self._part: tuple[int, int] | None = (node.index, node.index + 1)
+            self._parts: tuple[tuple[int, int], ...] = ((node.index, node.index + 1),)
             return
-        self._part = _part(world, series, node)
+        self._parts = _parts(world, series, node)
         if series.sort == "posts":
             self._posts = tuple(_new_posts(world, series, node))
 
     def pieces(self, day: dt.date) -> Iterator[Piece]:
         series = self._series
-        begin, end = series.stretch(day, *self._part) if self._part else (0, 0)
-        if begin < end and series.sort == "ads":
-            prices = series.day(day)
-            yield Piece("ads", begin, end, prices.impression_micros, prices.click_micros, prices.purchase_micros)
-        elif begin < end:
-            yield Piece(series.sort, begin, end)
+        for part in self._parts:
+            begin, end = series.stretch(day, *part)
+            if begin < end and series.sort == "ads":
+                prices = series.day(day)
+                yield Piece("ads", begin, end, prices.impression_micros, prices.click_micros, prices.purchase_micros)
+            elif begin < end:
+                yield Piece(series.sort, begin, end)
         for post in self._posts:
             age = (day - series.day_of(_published_at(post))).days
             if 0 <= age < POST_DAYS:
@@ -221,15 +222,15 @@ def _rows(shares: _Shares, days: Iterable[dt.date]) -> Iterator[Row]:
         yield Row(**sums, id=shares.id, date=day, pieces=pieces)
 
 
-def _part(world: World, series: Series, node: Node) -> tuple[int, int] | None:
-    """The members of the family whose numbers are the object's."""
+def _parts(world: World, series: Series, node: Node) -> tuple[tuple[int, int], ...]:
+    """The members of the family whose numbers are the object's: a post that is removed takes its own along."""
     place = world.nodes.place_of(node.id)
     if place is not None and place[0] is series.family:
-        return place[1], place[1] + 1
+        return ((place[1], place[1] + 1),)
     for run in node.runs.values():
         if isinstance(run, Run) and run.family is series.family:
-            return run.low, run.high
-    return None
+            return tuple(run.family.left_of(run.low, run.high))
+    return ()
 
 
 def _new_posts(world: World, series: Series, node: Node) -> Iterator[Node]:

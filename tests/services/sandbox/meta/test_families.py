@@ -118,3 +118,15 @@ def test_who_existed_by_a_moment_is_found_without_looking_at_all() -> None:
             200,
         )
         assert family.first_rank_created_by(moment) == expected
+
+
+@given(removed=st.sets(st.integers(0, 30)), low=st.integers(0, 30), length=st.integers(0, 30))
+def test_what_is_left_of_a_stretch_has_every_member_but_the_removed(removed: set[int], low: int, length: int) -> None:
+    family = make_family(60, has_gone=False)
+    for index in sorted(removed):
+        family.remove(index)
+    left = list(family.left_of(low, low + length))
+    assert [index for begin, end in left for index in range(begin, end)] == [
+        index for index in range(low, low + length) if index not in removed
+    ]
+    assert all(begin < end for begin, end in left)

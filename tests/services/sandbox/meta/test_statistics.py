@@ -163,6 +163,22 @@ def test_a_profile_is_the_sum_of_its_posts_and_a_posts_counters_of_its_days(
             assert numbers(all_days) == numbers(total)
 
 
+@pytest.mark.parametrize("group", ["pages", "instagram", "threads"])
+def test_a_post_that_is_removed_takes_its_numbers_along(yesterday: date, group: str) -> None:
+    world = World(7, "small", Clock())
+    profile = getattr(make_cast(world), group)["busy"]
+    edge = {"pages": "posts", "instagram": "media"}.get(group, group)
+    since = yesterday - timedelta(days=4)
+    before = by_date(rows(world, profile, since, yesterday))
+    for post in [world.shown(profile, edge)[place] for place in (0, 3, 4)]:
+        taken = by_date(rows(world, post, since, yesterday))
+        world.remove(post)
+        after = by_date(rows(world, profile, since, yesterday))
+        assert after == {day: {name: row[name] - taken[day][name] for name in NAMES} for day, row in before.items()}
+        assert by_date(rows(world, profile, since, yesterday, "posts")) == after
+        before = after
+
+
 def test_a_post_that_came_later_counts_from_the_next_day_on() -> None:
     clock = Clock()
     world = World(7, "small", clock)
