@@ -23,6 +23,8 @@ class SingleFlight(Generic[Key, T]):
     async def run(self, key: Key, get: Callable[[], Awaitable[T]], keep: Callable[[T], Awaitable[None]]) -> T:
         """Give what `get` got, after `keep` kept it; who asks meanwhile for the same key waits for the same.
 
+        `key` names what is renewed, not only whose it is, e.g. the connection and its version: once somebody connects
+        anew, a value that waits to be kept must not replace the newer one.
         `get` and `keep` are those of the first who asked. When `keep` fails, all get its error; the value is held in
         memory, and whoever asks next keeps that one instead of getting another. A caller that goes away ends nothing:
         the others still wait, and a new token must not be lost between the platform and the table.

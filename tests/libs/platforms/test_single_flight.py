@@ -90,6 +90,18 @@ async def test_a_token_that_could_not_be_kept_is_kept_by_the_next_instead_of_ano
     assert (desk.got, desk.kept) == (1, ["token-1"])
 
 
+async def test_a_token_that_waits_to_be_kept_is_nothing_to_who_connected_anew(desk: Desk) -> None:
+    flights: SingleFlight[tuple[str, int], str] = SingleFlight()
+    desk.may_get.set()
+    desk.may_keep.set()
+    desk.fault = OSError("the claim was lost")
+    with pytest.raises(OSError, match="lost"):
+        await flights.run(("c", 1), desk.get, desk.keep)
+    desk.fault = None
+    assert await flights.run(("c", 2), desk.get, desk.keep) == "token-2"
+    assert desk.kept == ["token-2"]
+
+
 async def test_what_could_not_be_got_is_asked_for_again(desk: Desk) -> None:
     async def refuse() -> str:
         raise ValueError("refused")
