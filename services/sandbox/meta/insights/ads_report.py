@@ -79,6 +79,11 @@ class Report:
         self._summary: dict[str, Any] | None = None
         self._begin()
 
+    @property
+    def account(self) -> str:
+        """Id of the account that everything in it belongs to."""
+        return self._scope.target.account
+
     def _begin(self) -> None:
         self._made: deque[RowContext] = deque()
         self._passed = 0

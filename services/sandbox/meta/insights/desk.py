@@ -20,7 +20,7 @@ class Desk:
         world.on_write(self._forget)
 
     def report(self, scope: Scope, query: AdsQuery, *, keeps_old_reach: bool = False) -> Report:
-        """The report as far as it was read before, unless something was written since."""
+        """The report as far as it was read before, unless its account was written to since."""
         key = (scope.target.id, scope.today, query, keeps_old_reach)
         found = self._open.pop(key, None) or Report(scope, query, keeps_old_reach=keeps_old_reach)
         self._open[key] = found
@@ -29,7 +29,9 @@ class Desk:
         return found
 
     def _forget(self, write: str, node: Node) -> None:
-        self._open.clear()
+        """A report tells of one account alone: who writes to others does not make it be counted anew."""
+        for key in [key for key, report in self._open.items() if report.account == node.account]:
+            del self._open[key]
 
 
 def desk_of(world: World) -> Desk:

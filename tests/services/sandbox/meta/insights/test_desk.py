@@ -18,12 +18,14 @@ def make() -> tuple[World, Scope]:
     return world, Scope(world, account, world.clock.now().date())
 
 
-def test_a_report_is_kept_for_its_next_page_until_something_is_written() -> None:
+def test_a_report_is_kept_for_its_next_page_until_its_account_is_written_to() -> None:
     world, scope = make()
     query = read_query({"level": "ad"}, "account", scope.today, scope.today - timedelta(days=60))
     first = desk_of(world).report(scope, query)
     assert desk_of(world).report(scope, query) is first
-    world.change(scope.target, {"name": "Another"})
+    world.change(next(node for node in world.nodes.values() if node.kind == "page"), {"name": "Another"})
+    assert desk_of(world).report(scope, query) is first
+    world.change(world.shown(scope.target, "campaigns")[0], {"name": "Another"})
     assert desk_of(world).report(scope, query) is not first
 
 
