@@ -89,7 +89,7 @@ _DEVICES = {"desktop": "desktop"}
 _HOURS = ("hourly_stats_aggregated_by_advertiser_time_zone", "hourly_stats_aggregated_by_audience_time_zone")
 DIMENSIONS = (
     "age", "gender", "country", "region", "dma", "publisher_platform", "platform_position", "device_platform",
-    "impression_device", "frequency_value", "city", *_HOURS,
+    "impression_device", "frequency_value", "city", "comscore_market", *_HOURS,
 )  # fmt: skip
 """What an audience can be cut by; names as Meta's breakdowns (S)."""
 _FREQUENCIES = {"1": 58, "2": 22, "3": 9, "4": 5, "5": 3, "6-10": 3}
@@ -196,6 +196,9 @@ def _column(dimension: str) -> Values:
         return _drawn(str(shift), hours)
     if dimension == "city":
         return tuple(_CITIES[region] for region in _column("region"))
+    if dimension == "comscore_market":
+        # What came in the place of DMAs (S): the same markets here (M).
+        return _column("dma")
     place = {"country": 0, "region": 1, "dma": 1}[dimension]
     names = tuple(value.split("/")[place] for value in _drawn("region", _SHARES["region"]))
     return tuple(_DMAS.get(name, "Unknown") for name in names) if dimension == "dma" else names

@@ -46,6 +46,7 @@ _PARTS: Mapping[str, int] = {
     "country": 5,
     "region": 15,
     "dma": 7,
+    "comscore_market": 7,
     "publisher_platform": 4,
     "platform_position": 9,
     "impression_device": 5,

@@ -3,8 +3,8 @@
 An allow-list, as the page gives it (O, marketing-api/insights/breakdowns, stored copies up to June 2026: "only some
 permutations of breakdowns are available"). Beside it, from what connectors ask for in production (T, airbyte's
 source-facebook-marketing): `device_platform` alone and under `publisher_platform` or `publisher_platform,
-platform_position`, and `dma`. A breakdown that Meta lists as available and the table does not have is not refused as
-part of a wrong combination where all others go together: the sandbox lacks it.
+platform_position`, `dma` and `comscore_market`. A breakdown that Meta lists as available and the table does not have
+is not refused as part of a wrong combination where all others go together: the sandbox lacks it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,8 +14,8 @@ from services.sandbox.meta.insights.names import known
 from services.sandbox.meta.listing import NotCovered
 
 HOURLY = frozenset({"hourly_stats_aggregated_by_advertiser_time_zone", "hourly_stats_aggregated_by_audience_time_zone"})
-OFF_META_HIDDEN = HOURLY | {"region", "dma"}
-"""Beside these, actions off Meta are not returned (O, type 1)."""
+OFF_META_HIDDEN = HOURLY | {"region", "dma", "comscore_market"}
+"""Beside these, actions off Meta are not returned (O, type 1; M for the markets of Comscore, which follow the DMAs)."""
 DEFAULT_FOR_ACTIONS = ("action_type",)
 """Added implicitly (O)."""
 JOINABLE = frozenset({"action_type", "action_target_id", "action_destination"})
@@ -45,6 +45,7 @@ _STARRED = [
     "publisher_platform device_platform",
     "publisher_platform platform_position device_platform",
     "dma",
+    "comscore_market",
     "frequency_value",
     "place_page_id",
 ]

@@ -119,6 +119,7 @@ def test_a_wrong_combination_names_its_columns_the_breakdown_of_actions_first() 
         "country",
         "region",
         "dma",
+        "comscore_market",
         "publisher_platform",
         "publisher_platform,platform_position",
         "publisher_platform,impression_device",
