@@ -128,7 +128,7 @@ _NUL = re.compile(r"(?<!\\)((?:\\\\)*+)\\u0000")
 
 
 def parse_json(text: str) -> Any:
-    """Read an answer's text; NO_JSON when it is none. NaN and infinite numbers are none: nobody could pass them on."""
+    """Read an answer's text; NO_JSON when it is none, as with NaN. A number beyond a float's range becomes infinite."""
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError:
