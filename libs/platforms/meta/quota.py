@@ -63,8 +63,9 @@ BUSINESS_THROTTLES: Mapping[int, str] = {
     80_005: "leadgen",
     80_006: "messenger",
 }
-AD_ACCOUNT_THROTTLE = (613, 1487742)
-"""Too many calls from this ad account (third party); 613 alone names no budget."""
+AD_ACCOUNT_THROTTLES = frozenset({(613, 1487742), (17, 2446079)})
+"""Too many calls to this ad account; 613 alone names no budget, and 17 the user's.
+Source: "Marketing API rate limiting", read 2026-11."""
 
 GLOBAL_LOAD = (4, 1504022)
 """Insights are under load for everybody: no budget of ours is used up."""
@@ -195,9 +196,10 @@ class Budgets:
             return None
         if code in APP_THROTTLES:
             return self._app_scope(credential)
-        if code in TOKEN_THROTTLES:
+        of_account = (code, error.error_subcode) in AD_ACCOUNT_THROTTLES
+        if code in TOKEN_THROTTLES and not (of_account and self._account_of(about) is not None):
             return self._token_scope(credential)
-        kind = ADS_MANAGEMENT if (code, error.error_subcode) == AD_ACCOUNT_THROTTLE else BUSINESS_THROTTLES.get(code)
+        kind = ADS_MANAGEMENT if of_account else BUSINESS_THROTTLES.get(code)
         if kind is None:
             return None
         shown = [reading for reading in readings if reading.scope.name == kind]

@@ -199,6 +199,15 @@ async def test_a_throttle_waits_as_long_as_its_own_budget_needs() -> None:
     assert (unknown.scope, unknown.retry_after_seconds) == (None, 3_600)
 
 
+async def test_an_ad_account_that_is_called_too_often_is_closed_by_the_older_codes_too() -> None:
+    throttled = {"error": {"message": "User request limit reached", "code": 17, "error_subcode": 2446079}}
+    told = [("X-Ad-Account-Usage", '{"acc_id_util_pct":100,"reset_time_duration":290}')]
+    closed = await Meta().throttle(throttled, "act_10", headers=told)
+    assert closed.scope is not None
+    assert (closed.scope.name, closed.scope.subject, closed.retry_after_seconds) == ("ads_management", "10", 290)
+    assert await Meta().closed_by(17, 2446079) == ("user", "4711"), "no account is known"
+
+
 def test_every_read_asks_that_its_app_is_not_blocked() -> None:
     batching = Meta().batching
     calls = [batching.plan("get_object", {"object_id": each, "fields": ["id"]}) for each in ("act_1", "5")]
