@@ -26,6 +26,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 from starlette.types import ASGIApp
 
+from libs.messaging.kafka_connections import mend_broken_connections
 from libs.runtime.health import Health
 from libs.runtime.http import create_app
 from libs.runtime.loop_watch import LoopWatch
@@ -93,6 +94,7 @@ def main(card: ModuleType, build: Callable[[], Awaitable[ServiceApp]]) -> NoRetu
     only = parse_only(card, sys.argv[1:])
     configure_logging(service)
     try:
+        mend_broken_connections()
         code = uvloop.run(run_service(build, only=only))
     except ValidationError as error:
         code = _wrong_settings(error)
