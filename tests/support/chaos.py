@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 
 import httpx
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from tests.support.cluster import Cluster
 from tests.support.processes import Fleet
@@ -149,13 +150,22 @@ class Nemesis:
     async def _leader_of(self, place: str) -> str:
         """Name of the broker that leads `topic/partition` now."""
         topic, _, number = place.rpartition("/")
-        client = AIOKafkaAdminClient(bootstrap_servers=self.cluster.kafka_bootstrap)
-        try:
-            await client.start()
-            (described,) = await client.describe_topics([topic])
-        finally:
-            await client.close()
-        led = {part["partition"]: part["leader"] for part in described["partitions"]}
+        led: dict[int, int] = {}
+
+        async def is_told() -> bool:
+            # The broker that is asked may have been struck a moment ago: another one is asked then.
+            client = AIOKafkaAdminClient(bootstrap_servers=self.cluster.kafka_bootstrap)
+            try:
+                await client.start()
+                (described,) = await client.describe_topics([topic])
+            except KafkaError:
+                return False
+            finally:
+                await client.close()
+            led.update({part["partition"]: part["leader"] for part in described["partitions"]})
+            return True
+
+        await until(is_told, f"the leader of {place} to be known", _READY_SECONDS)
         return f"kafka-{max(1, led[int(number)])}"
 
 
