@@ -2,7 +2,7 @@
 
 To write on a transport that is closed already is nothing to asyncio's own transports; uvloop's raise RuntimeError, and
 aiokafka 0.14 knows OSError only. Its task that keeps the cluster's metadata then ends unseen, and everything that asks
-for metadata waits for ever: after a broker was frozen and killed a consumer never polled again (decision 0034).
+for metadata waits for ever: cut off while it joined its group, a consumer never polled again (decision 0034).
 """
 
 from functools import wraps
