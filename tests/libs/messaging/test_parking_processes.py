@@ -125,7 +125,11 @@ async def test_killed_at_every_step_of_parking_and_replay_no_order_breaks(
         for moment in dice.sample(MOMENTS, len(MOMENTS)):
             await scene.publish(dice, 40)
             process = await scene.start(fail_share=0.3, moment=moment, group=uuid.uuid4().hex)
-            assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL, moment
+            try:
+                ended = await asyncio.wait_for(process.wait(), 60)
+            except TimeoutError:
+                pytest.fail(f"the process has not come to {moment!r}; {await scene.applied()} records are applied")
+            assert ended == -signal.SIGKILL, moment
         await scene.finish()
 
 
