@@ -1,4 +1,4 @@
-"""`python -m tests.support.parking_process DSN BOOTSTRAP TOPIC GROUP FAIL_SHARE MOMENT`: one consumer, until SIGTERM.
+"""One consumer, until SIGTERM: `tests.support.parking_process DSN BOOTSTRAP TOPIC GROUP FAIL_SHARE SEED MOMENT`.
 
 A share of the records fails some times before it succeeds. With a moment, e.g. `after COMMIT PARK`, the process ends
 itself there as SIGKILL would: before or after the first run of a statement of parking, or the commit of a transaction
@@ -79,8 +79,8 @@ class _Watched:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def main(dsn: str, bootstrap: str, topic: str, group_id: str, fail_share: str, moment: str) -> None:
-    troubles = Troubles(random.Random(), float(fail_share))
+async def main(dsn: str, bootstrap: str, topic: str, group_id: str, fail_share: str, seed: str, moment: str) -> None:
+    troubles = Troubles(random.Random(int(seed)), float(fail_share))
 
     async def handle(conn: Connection, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -98,7 +98,8 @@ async def main(dsn: str, bootstrap: str, topic: str, group_id: str, fail_share: 
     consumer = Consumer(
         service="ingest",
         database=Doomed(database, moment) if moment else database,
-        kafka=kafka_settings(bootstrap),
+        # An attempt that was killed counts too, and a key that was given up waits for a person: here is none.
+        kafka=kafka_settings(bootstrap).model_copy(update={"parked_max_attempts": 1_000}),
         routes=[Route(topic, (RequestSubmitted,), handle)],
         group_id=group_id,
         declarations=lookup(declared),
