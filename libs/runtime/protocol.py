@@ -343,10 +343,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if now >= self._write_deadline:
             CUT.labels("answer_not_read").inc()
             self.transport.abort()
-        elif now >= self._deadline:
+            return
+        if now >= self._deadline:
             self._late()
         due = min(self._deadline, self._write_deadline)
-        if due < math.inf and not self.transport.is_closing():
+        if due < math.inf:  # also while it closes: what nobody reads would keep it open for ever
             self._arm(due)
 
     def _late(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from libs.runtime.limits import ProtocolLimits
-from libs.runtime.protocol import CUT
+from libs.runtime.protocol import CONNECTIONS, CUT
 from tests.support.sockets import client, exchange, serving, statuses_of
 from tests.support.until import until
 
@@ -57,6 +57,19 @@ async def _answer(send: Send, status: int, body: bytes) -> None:
 def cut(reason: str) -> float:
     value: float = CUT.labels(reason)._value.get()
     return value
+
+
+def open_connections() -> float:
+    value: float = CONNECTIONS._value.get()
+    return value
+
+
+def deaf_socket() -> socket.socket:
+    """A client's, which takes next to nothing as long as nobody reads."""
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    deaf.setblocking(False)
+    return deaf
 
 
 async def happened(true: Callable[[], bool], what: str) -> None:
@@ -112,12 +125,31 @@ async def test_a_body_that_trickles_in_is_cut_off_and_no_handler_takes_it_for_wh
 async def test_an_answer_that_nobody_reads_is_given_up() -> None:
     async with serving(Echo(), SHORT) as port:
         before = cut("answer_not_read")
-        with socket.socket() as deaf:
-            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-            deaf.setblocking(False)
+        with deaf_socket() as deaf:
             await asyncio.get_running_loop().sock_connect(deaf, ("127.0.0.1", port))
             deaf.send(b"GET /large HTTP/1.1\r\nHost: bus\r\n\r\n")
             await happened(lambda: cut("answer_not_read") == before + 1, "the connection to be given up")
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        (b"GET /large HTTP/1.0\r\n", b"\r\n"),
+        (b"GET /early HTTP/1.1\r\nHost: bus\r\n\r\n", b"GET /large HTTP/1.1\r\nHost: bus\r\nConnection: close\r\n\r\n"),
+    ],
+    ids=["late head", "kept connection"],
+)
+async def test_a_last_answer_that_nobody_reads_keeps_no_connection_open(first: bytes, last: bytes) -> None:
+    limits = ProtocolLimits(head_seconds=0.4, idle_seconds=0.4, linger_seconds=0.6)
+    async with serving(Echo(), limits) as port:
+        await happened(lambda: open_connections() == 0, "no connection from before")
+        with deaf_socket() as deaf:
+            await asyncio.get_running_loop().sock_connect(deaf, ("127.0.0.1", port))
+            deaf.send(first)
+            await asyncio.sleep(0.2)  # so late that the first timer rings before the last deadline
+            assert open_connections() == 1
+            deaf.send(last)
+            await happened(lambda: open_connections() == 0, "the connection to be given up")
 
 
 @pytest.mark.parametrize(
