@@ -21,6 +21,7 @@ from libs.runtime.admin.frame import (
     changing,
     done_by,
     shown,
+    shown_headers,
     unknown,
 )
 from libs.runtime.admin.records import ActionOut, actions_out, refusing
@@ -72,7 +73,7 @@ def add_dead_letters(router: APIRouter, deps: AdminDeps) -> None:
             actions = await operator_actions.of(connection, letter_id)
         return DeadLetterWholeOut(
             **_letter(letter),
-            headers=[(name, shown(value)) for name, value in letter.headers],
+            headers=shown_headers(letter.headers),
             value=shown(letter.value),
             value_bytes=len(letter.value or b""),
             original_value=shown(letter.original_value),

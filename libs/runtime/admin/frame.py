@@ -16,7 +16,7 @@ from libs.messaging.messages import Route
 from libs.postgres import Connection, Database
 from libs.runtime.auth import PrincipalDep
 from libs.security.identities import Principal
-from libs.telemetry.redaction import redact_text
+from libs.telemetry.redaction import MARK, is_secret_name, redact_text
 from libs.vocabulary import Role
 
 Reannounce = Callable[[Connection, datetime | None], Awaitable[int]]
@@ -115,6 +115,14 @@ def actor(who: Principal) -> str:
 def shown(data: bytes | None) -> str | None:
     """Bytes as text without secrets."""
     return None if data is None else redact_text(data.decode("utf-8", "replace"))
+
+
+def shown_headers(headers: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, str | None]]:
+    """A record's headers as text without secrets: by their look, and by the name of the header."""
+    return [
+        (redact_text(name), MARK if value is not None and is_secret_name(name) else shown(value))
+        for name, value in headers
+    ]
 
 
 def unknown(what: str, name: str, how: str, where: str = "path:name") -> ProblemError:

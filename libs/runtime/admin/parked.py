@@ -28,6 +28,7 @@ from libs.runtime.admin.frame import (
     changing,
     done_by,
     shown,
+    shown_headers,
     unknown,
 )
 from libs.runtime.admin.records import ActionOut, actions_out, refusing
@@ -100,7 +101,7 @@ def add_parked(router: APIRouter, deps: AdminDeps) -> None:
         return ParkedWholeOut(
             **_out(parked),
             record_key=shown(parked.record_key),
-            headers=[(name, shown(value)) for name, value in parked.headers],
+            headers=shown_headers(parked.headers),
             value=shown(parked.value),
             value_bytes=len(parked.value or b""),
             original_value=shown(parked.original_value),

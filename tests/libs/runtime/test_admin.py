@@ -48,7 +48,8 @@ class Scene:
 
     async def put_letter(self, value: bytes) -> UUID:
         envelope = Envelope(id=new_event_id(), type=RequestSubmitted.event_type, source="shop", time=NOW)
-        headers = [(name, base64.b64encode(text).decode()) for name, text in envelope.to_headers()]
+        texts = [*envelope.to_headers(), ("x-api-key", b"s3cr3t-value-123456")]
+        headers = [(name, base64.b64encode(text).decode()) for name, text in texts]
         letter_id = uuid4()
         async with self.database.acquire() as connection:
             await connection.execute(PUT_LETTER, letter_id, value, json.dumps(headers))
@@ -141,6 +142,7 @@ async def test_a_dead_letter_is_shown_without_its_secrets(scene: Scene) -> None:
     assert "[redacted]" in whole["value"]
     assert "EAAG" not in json.dumps(whole)
     assert ["ce_source", "shop"] in whole["headers"]
+    assert ["x-api-key", "[redacted]"] in whole["headers"]
 
 
 async def test_a_dry_run_changes_nothing(scene: Scene) -> None:

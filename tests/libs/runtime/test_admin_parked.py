@@ -12,7 +12,7 @@ import pytest
 
 from libs.events.ingest_identities import ApiKey
 from libs.events.requests import RequestSubmitted
-from libs.messaging.kept import KeptRecord
+from libs.messaging.kept import KeptRecord, headers_json
 from libs.messaging.messages import Message, Route
 from libs.messaging.parked import store
 from libs.messaging.parked.store import ToPark
@@ -123,6 +123,15 @@ async def test_a_parked_record_is_shown_without_its_secrets(scene: Scene) -> Non
     assert "[redacted]" in whole["value"]
     assert "sesame1234" not in json.dumps(whole)
     assert "EAAG" not in json.dumps(whole)
+
+
+async def test_a_header_of_a_secret_name_is_not_shown(scene: Scene) -> None:
+    (parked_id,) = await scene.park("a")
+    secret, told = ("x-api-key", b"s3cr3t-value-123456"), ("x-empty-token", None)
+    async with scene.database.acquire() as connection:
+        await connection.execute("UPDATE parked SET headers = $1", headers_json([secret, told, ("x-shop", b"eu")]))
+    whole = await scene.get(f"/{parked_id}")
+    assert whole["headers"] == [["x-api-key", "[redacted]"], ["x-empty-token", None], ["x-shop", "eu"]]
 
 
 async def test_a_redrive_replays_the_whole_key_in_order(scene: Scene) -> None:
