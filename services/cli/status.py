@@ -21,15 +21,23 @@ _COLUMNS = (
     ("why", "WHY"),
 )
 _MOST_LOOKED_AT = 500
+_COUNTED_UP_TO_IT = ("parked_keys", "open_dead_letters")
 
 
 def show_status(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Ask every service whether it is ready, and what waits there. Ends with 1 if one is not."""
+    """Ask every service whether it is ready, and what waits there. Ends with 1 if one is not.
+
+    Parked keys and dead letters are counted up to 500, which the table shows as 500+.
+    """
     bus = bus_of(ctx, as_json)
     rows = [_state_of(bus, service) for service in SERVICES]
-    bus.out.table(rows, _COLUMNS)
+    bus.out.table(rows if bus.out.as_json else [_marked(row) for row in rows], _COLUMNS)
     if not all(row["ready"] for row in rows):
         raise typer.Exit(1)
+
+
+def _marked(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: f"{row[name]}+" for name in _COUNTED_UP_TO_IT if row.get(name) == _MOST_LOOKED_AT}
 
 
 def _state_of(bus: Bus, service: ServiceName) -> dict[str, Any]:

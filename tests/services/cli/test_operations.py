@@ -58,6 +58,14 @@ def test_status_is_1_and_says_why_when_one_is_not_ready(services: FakeServices) 
     assert "does not answer" in run.stdout
 
 
+def test_status_says_that_there_may_be_more_than_it_counts(services: FakeServices) -> None:
+    services.on("ingest", "GET", "/admin/parked", [{"id": LETTER}] * 500)
+    services.on("batcher", "GET", "/admin/dead-letters", [{"id": LETTER}] * 499)
+    shown = run_cli("status", services=services).stdout.split()
+    assert ("500+" in shown, "499" in shown) == (True, True)
+    assert run_cli("status", "--json", services=services).json[0]["parked_keys"] == 500
+
+
 def test_status_needs_no_key_to_say_whether_services_are_ready(services: FakeServices) -> None:
     run = run_cli("status", "--json", services=services, settings={"platformbus_key": None})
     assert run.exit_code == 0
