@@ -53,18 +53,29 @@ async def advance(conn: Connection, consumer: str, versions: Mapping[tuple[str, 
 
 PAGES: Final = "SELECT pg_relation_size('inbox') / current_setting('block_size')::bigint"
 # A range of row addresses reads just these pages: no index on received_at that every insert would pay for.
+# A repeat that is parked behind a key which waits for a person has no age limit: what it repeats is remembered.
 PRUNE: Final = """
 DELETE FROM inbox
 WHERE ctid >= format('(%s,0)', $1::bigint)::tid AND ctid < format('(%s,0)', $2::bigint)::tid
   AND received_at < now() - make_interval(days => $3)
+  AND NOT EXISTS (
+      SELECT FROM parked
+      WHERE parked.event_id = inbox.event_id AND parked.consumer = inbox.consumer AND parked.status = 'open'
+  )
 """
 PAGES_AT_ONCE: Final = 512
 INBOX_DAYS: Final = 30
-"""Longer than any redelivery: topics keep facts for 7 days, and a dead letter may be redriven weeks later."""
+"""Longer than Kafka can bring a fact again: topics keep them for 7 days.
+
+A dead letter that is redriven later than this, of an id that was handled too, is handled again.
+"""
 
 
 async def prune_inbox(database: Database, *, days: int = INBOX_DAYS) -> dict[str, int]:
-    """Forget what was handled more than `days` ago, some pages per transaction; gives `{"deleted": n}` (a job)."""
+    """Forget what was handled more than `days` ago, some pages per transaction; gives `{"deleted": n}` (a job).
+
+    What an open parked record names stays.
+    """
     deleted = 0
     async with database.acquire() as connection:
         pages: int = await connection.fetchval(PAGES)
