@@ -11,7 +11,7 @@ from libs.messaging.dead_letter_store import DeadLetter, get, list_open
 from libs.messaging.kept import KeptRecord
 from libs.messaging.messages import Route
 from libs.messaging.operator_actions import MAX_NOTE_CHARS, CannotChange, check_edit, read_kept
-from libs.messaging.processing import DUPLICATE, Processor, count
+from libs.messaging.processing import DUPLICATE, Outcomes, Processor
 from libs.messaging.records import Declarations
 from libs.postgres import Connection
 from libs.telemetry.redaction import safe_error
@@ -54,11 +54,12 @@ async def redrive(
     declarations: Declarations = declared_topic,
     *,
     actor: str,
-) -> None:
+) -> Outcomes:
     """Read the record again and run our handler on it, with its own event id, in the open transaction.
 
     It comes later than the records that followed it: that is the operator's decision. What was handled meanwhile
-    under the same id, or overtaken by a newer state, is ended without running the handler.
+    under the same id, or overtaken by a newer state, is ended without running the handler. Gives what is to be counted
+    once the transaction has committed.
     Raises: CannotChange when it is not open, still does not fit, the handler fails, or records of its key that came
     before it are parked.
     """
@@ -75,7 +76,7 @@ async def redrive(
     duplicate = any(outcome == DUPLICATE for _, outcome, _ in outcomes)
     await store.end(conn, letter_id, "redriven", "was handled before" if duplicate else None)
     await operator_actions.note(conn, actor, "redrive", "dead_letter", letter_id)
-    count(outcomes)
+    return outcomes
 
 
 async def drop(conn: Connection, letter_id: UUID, reason: str, *, actor: str) -> None:

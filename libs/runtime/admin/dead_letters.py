@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from libs.messaging import dead_letters, operator_actions
+from libs.messaging.processing import count
 from libs.postgres import Connection
 from libs.runtime.admin.frame import (
     AdminDeps,
@@ -96,7 +97,9 @@ def add_dead_letters(router: APIRouter, deps: AdminDeps) -> None:
         async with changing(deps.database, dry_run) as connection:
             await _known(connection, letter_id)
             with refusing("cannot_redrive", "Cannot be redriven"):
-                await dead_letters.redrive(connection, letter_id, deps.routes, actor=actor(who))
+                outcomes = await dead_letters.redrive(connection, letter_id, deps.routes, actor=actor(who))
+        if not dry_run:
+            count(outcomes)
         return done_by(who, dry_run, f"redrove dead letter {letter_id}")
 
     @router.post("/dead-letters/{letter_id}/drop")

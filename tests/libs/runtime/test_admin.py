@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from libs.events.envelope import Envelope, new_event_id
 from libs.events.ingest_identities import ApiKey, Organization
@@ -174,6 +175,20 @@ async def test_a_mended_contract_lets_a_dead_letter_through_under_its_own_id(sce
     assert (await scene.operator.get(f"/admin/dead-letters/{letter_id}")).json()["status"] == "redriven"
     problem_of(await scene.operator.post(path), 409, "cannot_redrive")
     assert (await scene.operator.get("/admin/dead-letters")).json() == []
+
+
+async def test_only_a_redrive_that_was_committed_is_counted(scene: Scene) -> None:
+    def handled() -> float:
+        labels = {"topic": "requests", "outcome": "handled", "type": RequestSubmitted.event_type}
+        return REGISTRY.get_sample_value("events_processed_total", labels) or 0.0
+
+    body = RequestSubmitted(kind="api_request", org_id=uuid4(), payload={}).model_dump_json().encode()
+    path = f"/admin/dead-letters/{await scene.put_letter(body)}/redrive"
+    before = handled()
+    assert (await scene.operator.post(path, params={"dry_run": True})).is_success
+    assert handled() == before
+    assert (await scene.operator.post(path)).is_success
+    assert handled() == before + 1
 
 
 async def test_a_letter_that_still_does_not_fit_stays_open(scene: Scene) -> None:
