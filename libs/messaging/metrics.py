@@ -36,6 +36,10 @@ LAG_SECONDS = gauge(
     "How long the first record that is not handled has waited, of an assigned partition; 0 when none waits",
     ["topic", "partition"],
 )
+LAG_MEASURED = gauge(
+    "consumer_lag_measured_timestamp_seconds",
+    "When this process last heard from the brokers how far behind its partitions are; 0 as long as it has none",
+)
 LAST_POLL = gauge("consumer_last_poll_timestamp_seconds", "When the consumer last came back to ask for records")
 ASSIGNED = gauge("consumer_assigned_partitions", "Partitions that this process reads", ["topic"])
 REBALANCES = counter("consumer_rebalances_total", "Times that partitions were assigned anew")

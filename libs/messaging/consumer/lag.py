@@ -83,18 +83,21 @@ class LagWatch:
         self._brought = False
         self._silent = 0
 
-    async def is_stuck(self, client: Any, *, brought: bool) -> bool:
-        """Note whether a poll brought records; when it is time measure the lag and judge."""
+    async def is_stuck(self, client: Any, *, brought: bool, settled: bool) -> bool:
+        """Note whether a poll brought records; when it is time measure the lag and judge.
+
+        `settled`: no rebalance is under way, during which the client still names the partitions that it had.
+        """
         self._brought |= brought
         if time.monotonic() - self._asked_at < self._every_seconds:
             return False
         self._asked_at = time.monotonic()
-        lag = await self._measure(client)
+        lag = await self._measure(client, settled=settled)
         self._silent = self._silent + 1 if lag and not self._brought else 0
         self._brought = False
         return self._silent >= _PATIENCE
 
-    async def _measure(self, client: Any) -> int:
+    async def _measure(self, client: Any, *, settled: bool) -> int:
         """Set the metrics and give the records that wait in partitions that are not paused."""
         paused = client.paused()
         waiting = 0
@@ -108,4 +111,6 @@ class LagWatch:
                 waiting += 0 if partition in paused else lag
         except (KafkaError, IllegalStateError, TimeoutError):
             return 0  # brokers away or a rebalance under way: the poll will say so
+        if partitions and settled:  # of no partition, or of another's by now, nothing was learnt
+            metrics.LAG_MEASURED.set_to_current_time()
         return waiting

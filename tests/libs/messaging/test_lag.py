@@ -1,10 +1,14 @@
 """How old the first unhandled record of a partition is, from what a consumer sees."""
 
+import time
 from dataclasses import dataclass
 
+import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
 from prometheus_client import REGISTRY
 
+from libs.messaging import metrics
 from libs.messaging.consumer.lag import LagAges, LagWatch
 from libs.messaging.consumer.partitions import Assignment
 
@@ -73,10 +77,25 @@ async def test_a_consumer_that_is_built_anew_does_not_go_on_telling_of_what_anot
     """Its last client went without a word about its partitions; the alert ConsumerStalled would never end."""
     ages, gone = LagAges(Clock()), TopicPartition("lag-rebuilt", 1)
     watch = LagWatch(0.0, ages)
-    await watch.is_stuck(Assigned(gone, end=9), brought=True)
+    await watch.is_stuck(Assigned(gone, end=9), brought=True, settled=True)
     assert _messages(gone) == 5.0
     await Assignment(1.0, ages).on_partitions_assigned({TopicPartition("lag-rebuilt", 0)})
     assert _messages(gone) == 0.0
+
+
+async def test_only_the_brokers_own_answer_about_partitions_that_are_ours_makes_the_measurement_new() -> None:
+    """Of a consumer that is cut off, has no partition or joins for ever, every other number stays as it was: at 0."""
+    watch, here = LagWatch(0.0, LagAges(Clock())), TopicPartition("lag-measured", 0)
+    for client, settled, news in [
+        (Assigned(here, end=9, is_cut_off=True), True, False),
+        (Assigned(None, end=9), True, False),
+        (Assigned(here, end=9), False, False),
+        (Assigned(here, end=9), True, True),
+    ]:
+        metrics.LAG_MEASURED.set(0)
+        await watch.is_stuck(client, brought=False, settled=settled)
+        measured_at = REGISTRY.get_sample_value("consumer_lag_measured_timestamp_seconds")
+        assert measured_at == (pytest.approx(time.time(), abs=60) if news else 0)
 
 
 def _messages(partition: TopicPartition) -> float | None:
@@ -86,18 +105,21 @@ def _messages(partition: TopicPartition) -> float | None:
 
 @dataclass
 class Assigned:
-    """A client that has one partition, at the fifth record before its end."""
+    """A client that has one partition, at the fifth record before its end, or none."""
 
-    partition: TopicPartition
+    partition: TopicPartition | None
     end: int
+    is_cut_off: bool = False
 
     def paused(self) -> set[TopicPartition]:
         return set()
 
     def assignment(self) -> set[TopicPartition]:
-        return {self.partition}
+        return {self.partition} if self.partition else set()
 
     async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.is_cut_off:
+            raise KafkaConnectionError
         return dict.fromkeys(partitions, self.end)
 
     async def position(self, _: TopicPartition) -> int:
