@@ -60,7 +60,7 @@ async def _build(
     owner = name_process(SERVICE)
     scheduler = Scheduler(database, jobs(deps), owner)
     health = service_health(SERVICE, database, api_database, consumer, relay)
-    admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(), reannounce=REANNOUNCE)
+    admin = AdminDeps(SERVICE, database, scheduler, routes(), REANNOUNCE, kafka.parked_max_attempts)
     app = create_app(
         SERVICE,
         routers=[*build_routers(api_deps), admin_router(admin), trace_router(SERVICE, database, find_steps)],

@@ -84,7 +84,7 @@ async def _build(
         limit_seconds=max(WORKER_AGE_LIMIT_SECONDS, 2 * settings.lease_seconds),  # a round ends with its lease
         part="workers",
     )
-    admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(deps), reannounce={})
+    admin = AdminDeps(SERVICE, database, scheduler, routes(deps), {}, kafka.parked_max_attempts)
     app = create_app(
         SERVICE,
         routers=[

@@ -52,7 +52,7 @@ async def _build(
         NAME,
         routers=[
             *build_routers(ApiDeps(api, worker, authenticator, platforms)),
-            admin_router(AdminDeps(NAME, worker, scheduler, service_routes, REANNOUNCE)),
+            admin_router(AdminDeps(NAME, worker, scheduler, service_routes, REANNOUNCE, kafka.parked_max_attempts)),
             trace_router(NAME, worker, find_steps),
         ],
         health=health,

@@ -87,7 +87,7 @@ async def _build(
     health = service_health(SERVICE, database, api_database, consumer, relay)
     age = worker.last_round_age_seconds
     health.add_tick("deliveries", age, limit_seconds=WORKER_AGE_LIMIT_SECONDS, part="workers")
-    admin = AdminDeps(service=SERVICE, database=database, scheduler=scheduler, routes=routes(), reannounce={})
+    admin = AdminDeps(SERVICE, database, scheduler, routes(), {}, kafka.parked_max_attempts)
     app = create_app(
         SERVICE,
         routers=[

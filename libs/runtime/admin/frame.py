@@ -40,6 +40,8 @@ class AdminDeps:
     """The service's own, for redriving."""
     reannounce: Mapping[str, Reannounce]
     """By the name of the state topic that the service writes; empty when it writes none."""
+    parked_max_attempts: int
+    """As the consumer has it: a redrive that fails is an attempt like any other."""
 
 
 class Answer(BaseModel):

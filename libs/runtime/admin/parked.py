@@ -121,9 +121,8 @@ def add_parked(router: APIRouter, deps: AdminDeps) -> None:
     @router.post("/parked/{parked_id}/redrive")
     async def post_parked_redrive(parked_id: UUID, who: OperatorDep, dry_run: DryRun = False) -> Done:
         """Replay its key now, from the first record on, and count attempts anew; 409 when it is not reached."""
-        replayer = Replayer(
-            deps.service, deps.database, Routing(deps.routes), ReplayOptions(), most_attempts=_MOST_ATTEMPTS
-        )
+        limit = deps.parked_max_attempts
+        replayer = Replayer(deps.service, deps.database, Routing(deps.routes), ReplayOptions(), most_attempts=limit)
         async with changing(deps.database, dry_run) as connection:
             await _known(connection, parked_id)
             with refusing("cannot_redrive", "Cannot be redriven"):
@@ -149,10 +148,6 @@ def add_parked(router: APIRouter, deps: AdminDeps) -> None:
             with refusing("already_ended", "Ended before"):
                 await operating.drop(connection, parked_id, body.reason, deps.routes, actor(who))
         return done_by(who, dry_run, f"dropped parked record {parked_id}")
-
-
-_MOST_ATTEMPTS = 20
-"""The loop beside the consumer counts by its own setting; a redrive is the first attempt of a new count."""
 
 
 def _verdict(parked_id: UUID, done: Replayed | None) -> str:

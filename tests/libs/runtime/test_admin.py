@@ -106,6 +106,7 @@ async def scene(ingest_database: ServiceDatabase) -> AsyncIterator[Scene]:
         scheduler=scheduler,
         routes=[Route("requests", (RequestSubmitted,), on_requests)],
         reannounce={"ingest.identities": reannounce},
+        parked_max_attempts=20,
     )
     app = create_app("ingest", routers=[admin_router(deps)], health=Health(), authenticator=Authenticator(database))
     async with client_of(app, key=operator.text) as by_operator, client_of(app, key=admin.text) as by_admin:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -71,6 +72,12 @@ def body(name: str, **more: Any) -> bytes:
 
 @pytest.fixture
 async def scene(ingest_database: ServiceDatabase) -> AsyncIterator[Scene]:
+    async with opened(ingest_database, most_attempts=20) as made:
+        yield made
+
+
+@asynccontextmanager
+async def opened(ingest_database: ServiceDatabase, *, most_attempts: int) -> AsyncIterator[Scene]:
     database = await Database.connect(ingest_database.worker_dsn, role="worker", application_name="test")
     key = new_api_key()
     async with database.transaction() as connection:
@@ -96,7 +103,7 @@ async def scene(ingest_database: ServiceDatabase) -> AsyncIterator[Scene]:
 
     nothing = cast("Any", None)
     routes = [Route("requests", (RequestSubmitted,), handle)]
-    deps = AdminDeps(service="ingest", database=database, scheduler=nothing, routes=routes, reannounce={})
+    deps = AdminDeps("ingest", database, nothing, routes, {}, most_attempts)
     app = create_app("ingest", routers=[admin_router(deps)], health=Health(), authenticator=Authenticator(database))
     async with client_of(app, key=key.text) as client:
         made = Scene(database, client, routes)
@@ -168,6 +175,19 @@ async def test_a_key_that_was_given_up_is_tried_again_by_a_redrive(scene: Scene)
     scene.bad.clear()
     assert (await scene.client.post(f"/admin/parked/{parked_id}/redrive")).is_success
     assert scene.handled == ["a"]
+
+
+async def test_a_redrive_that_was_the_last_attempt_gives_the_key_up_with_the_handlers_error(
+    ingest_database: ServiceDatabase,
+) -> None:
+    async with opened(ingest_database, most_attempts=1) as scene:
+        (parked_id,) = await scene.park("a")
+        scene.bad.add("a")
+        problem_of(await scene.client.post(f"/admin/parked/{parked_id}/redrive"), 409, "still_fails")
+        (head,) = await scene.get("")
+        assert (head["key_status"], head["key_attempts"]) == ("gave_up", 1)
+        async with scene.database.acquire() as connection:
+            assert await connection.fetchval("SELECT last_error FROM parked_keys") == "ValueError: a is bad"
 
 
 async def test_an_edit_must_fit_and_is_what_the_next_replay_takes(scene: Scene) -> None:
