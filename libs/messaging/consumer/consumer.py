@@ -28,16 +28,16 @@ from libs.messaging.consumer.client import subscribed
 from libs.messaging.consumer.lag import LagAges, LagWatch
 from libs.messaging.consumer.options import ConsumerOptions
 from libs.messaging.consumer.partitions import Assignment
-from libs.messaging.consumer.unreadable import REASON, Unreadable, UnreadableRecord, next_record
+from libs.messaging.consumer.unreadable import REASON, Unreadable, next_record
 from libs.messaging.kafka_logs import limit_kafka_logs
 from libs.messaging.messages import Route
 from libs.messaging.parked.replay import Replayer
 from libs.messaging.parked.settling import Settler
-from libs.messaging.passing import is_away, others_were_in_the_way
+from libs.messaging.passing import others_were_in_the_way
 from libs.messaging.processing import Processor, count, note_delays
 from libs.messaging.records import Declarations, Incoming, Routing
 from libs.messaging.settings import KafkaSettings
-from libs.postgres import Database
+from libs.postgres import Database, is_available_error
 from libs.telemetry.redaction import safe_error
 
 Batch = Mapping[TopicPartition, Sequence[Incoming]]
@@ -69,7 +69,7 @@ class Consumer:
         self._routing = Routing(routes, declarations)
         self._processor = Processor(service, self._routing)
         self._settler = Settler(
-            service, database, self._routing, self._processor, self._options.replay.first_wait_seconds, self._beat
+            service, database, self._routing, self._processor, self._options.replay.first_wait_seconds
         )
         self._replayer = Replayer(
             service, database, self._routing, self._options.replay, most_attempts=kafka.parked_max_attempts
@@ -81,11 +81,8 @@ class Consumer:
         self._singly = False
 
     def last_poll_age_seconds(self) -> float:
-        """Seconds since the loop last polled, took a part of a poll, or decided to wait for the database or the brokers."""
+        """Seconds since the loop last polled, or last decided to wait for the database or the brokers."""
         return time.monotonic() - self._alive_at
-
-    def _beat(self) -> None:
-        self._alive_at = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume, and replay what is parked, until `stop` is set.
@@ -107,7 +104,7 @@ class Consumer:
 
     async def _run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            self._beat()
+            self._alive_at = time.monotonic()
             assignment = Assignment(self._options.revoke_limit_seconds, self._ages)
             try:
                 async with subscribed(
@@ -130,8 +127,8 @@ class Consumer:
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
-                records = await (self._poll_singly(client, stop) if self._singly else self._poll(client, stopping))
-                self._beat()
+                records = await (self._poll_singly(client) if self._singly else self._poll(client, stopping))
+                self._alive_at = time.monotonic()
                 metrics.LAST_POLL.set_to_current_time()
                 if records and not assignment.is_changing:
                     with assignment:
@@ -160,32 +157,20 @@ class Consumer:
         finally:
             poll.cancel()
 
-    async def _poll_singly(self, client: Any, stop: asyncio.Event) -> Mapping[TopicPartition, Sequence[Any]]:
+    async def _poll_singly(self, client: Any) -> Mapping[TopicPartition, Sequence[Any]]:
         """Poll one record, in search of one that cannot be read, which becomes a dead letter without its bytes."""
         try:
             records = await next_record(client)
         except Unreadable as error:
             logger.error("%s", error)  # noqa: TRY400  its trace says nothing
-            await self._bury(client, error.record, stop)
+            async with self._database.transaction() as connection:
+                await self._processor.apply(connection, [Incoming(error.record, reason=REASON)])
+            place = TopicPartition(error.record.topic, error.record.partition)
+            await self._commit(client, {place: error.record.offset + 1})
+            _ignoring_revoked(client.seek, place, error.record.offset + 1)
             return {}
         self._singly = bool(records)
         return records
-
-    async def _bury(self, client: Any, record: UnreadableRecord, stop: asyncio.Event) -> None:
-        """Keep the dead letter of a record that cannot be read and go past it, or wait and come to it again."""
-        place = TopicPartition(record.topic, record.partition)
-        try:
-            async with self._database.transaction() as connection:
-                outcomes = await self._processor.apply(connection, [Incoming(record, reason=REASON)])
-        except Exception as error:  # noqa: BLE001  whatever it is, the record must come again
-            self._note_failure(error)
-            _ignoring_revoked(client.seek, place, record.offset)
-            await self._wait(stop, self._passing_failures)
-            return
-        count(outcomes)
-        await self._commit(client, {place: record.offset + 1})
-        _ignoring_revoked(client.seek, place, record.offset + 1)
-        self._passing_failures = 0
 
     async def _handle(self, client: Any, records: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Take a poll's records to their end: handled and committed, or back to be polled again."""
@@ -196,7 +181,9 @@ class Consumer:
         try:
             outcomes = await self._settler.settle([item for some in batch.values() for item in some], self._passes)
         except Exception as error:  # noqa: BLE001  whatever it is, the records must come again
-            self._note_failure(error)
+            self._passing_failures += 1
+            metrics.FAILURES.labels("poll").inc()
+            logger.warning("the poll is taken again: %s", safe_error(error))
             for partition, items in batch.items():
                 _ignoring_revoked(client.seek, partition, items[0].record.offset)
             return
@@ -206,11 +193,6 @@ class Consumer:
         self._ages.end(client, records)
         note_delays(self._routing, batch.values())
         metrics.POLL_SECONDS.observe(time.monotonic() - started)
-
-    def _note_failure(self, error: Exception) -> None:
-        self._passing_failures += 1
-        metrics.FAILURES.labels("poll").inc()
-        logger.warning("the poll is taken again: %s", safe_error(error))
 
     def _read(self, records: Mapping[TopicPartition, Sequence[Any]]) -> Batch:
         """Read every record by its contract.
@@ -238,12 +220,12 @@ class Consumer:
 
     def _passes(self, error: Exception) -> bool:
         """Whether the same poll may succeed later as it is: the database is away, or others were in the way."""
-        if is_away(error):
+        if is_available_error(error):
             return True
         return others_were_in_the_way(error) and self._passing_failures < _MAX_PASSING_FAILURES
 
     async def _wait(self, stop: asyncio.Event, failures: int) -> None:
-        self._beat()
+        self._alive_at = time.monotonic()
         longest: float = min(
             self._options.max_wait_seconds, self._options.first_wait_seconds * 2 ** min(failures - 1, 20)
         )
