@@ -85,6 +85,6 @@ def drop_parked(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give one up; it is kept, with the reason, and what waits behind it goes on."""
+    """Give one up; it is kept, with the reason. When it was the next to be tried, its key goes on at once."""
     bus = bus_of(ctx, as_json)
     change(bus, "POST", _PATH, record_id, service, dry_run, verb="/drop", body={"reason": reason})

@@ -178,19 +178,32 @@ async def drop(
     actor: str,
     declarations: Declarations = declared_topic,
 ) -> None:
-    """Give a record up; it is kept, with the reason. What waits behind it is due at once.
+    """Give a record up; it is kept, with the reason. When it was the next to be tried, its key is due at once.
 
     Its id counts as handled from now on, so that Kafka cannot bring it back, unless another record of the same id
     waits: that one then has its turn. Raises: CannotChange when it is not open.
     """
     parked = await lock_open(conn, record_id)
+    was_next = await _is_next(conn, parked, declarations)
     await store.end(conn, record_id, "dropped", reason[:MAX_NOTE_CHARS])
     await _remember(conn, parked, routes, declarations)
     is_free = await store.unblock_empty(conn, parked.consumer, [key_of(parked)])
-    # A head that ended its process has counted no failure: its key was given up.
-    if not is_free and (parked.attempts or parked.key_status == "gave_up"):
+    if was_next and not is_free:
         await store.go_on(conn, parked.consumer, key_of(parked))
     await operator_actions.note(conn, actor, "drop", "parked", record_id, words=reason)
+
+
+async def _is_next(conn: Connection, parked: Parked, declarations: Declarations) -> bool:
+    """Whether a replay of its key would begin with it: attempts and their end are the key's, and so that record's."""
+    try:
+        is_state = declarations(parked.topic).kind == "state"
+    except KeyError:
+        return False  # nothing here replays it any more
+    if is_state:
+        found = await store.newest_open(conn, parked.consumer, key_of(parked))
+    else:
+        found = await store.first_open(conn, parked.consumer, key_of(parked), 1)
+    return [waiting.id for waiting in found] == [parked.id]
 
 
 async def _remember(conn: Connection, parked: Parked, routes: Sequence[Route], declarations: Declarations) -> None:

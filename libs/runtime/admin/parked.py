@@ -142,7 +142,7 @@ def add_parked(router: APIRouter, deps: AdminDeps) -> None:
 
     @router.post("/parked/{parked_id}/drop")
     async def post_parked_drop(parked_id: UUID, body: ReasonIn, who: OperatorDep, dry_run: DryRun = False) -> Done:
-        """Give a record up; it is kept, with the reason, and what waits behind it goes on."""
+        """Give a record up; it is kept, with the reason. When it was the next to be tried, its key goes on at once."""
         async with changing(deps.database, dry_run) as connection:
             await _known(connection, parked_id)
             with refusing("already_ended", "Ended before"):

@@ -1,0 +1,77 @@
+"""What an operator's changes do to a key that waits: what goes on, what keeps waiting, what is remembered."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from libs.messaging.parked import operating
+from libs.postgres import Database
+from tests.support.databases import ServiceDatabase
+from tests.support.parking import CREATE, Bench
+
+pytestmark = pytest.mark.db
+
+
+@pytest.fixture
+async def bench(ingest_database: ServiceDatabase) -> AsyncIterator[Bench]:
+    owner = await asyncpg.connect(ingest_database.owner_dsn)
+    await owner.execute(CREATE)
+    database = await Database.connect(ingest_database.worker_dsn, role="worker", application_name="test")
+    try:
+        yield Bench(database, owner)
+    finally:
+        await database.close()
+        await owner.close()
+
+
+async def parked_ids(bench: Bench) -> list[UUID]:
+    """Ids of the open records, in the order in which they came."""
+    return [row["id"] for row in await bench.owner.fetch("SELECT id FROM parked WHERE status = 'open' ORDER BY seq")]
+
+
+async def drop(bench: Bench, record_id: UUID) -> None:
+    async with bench.database.transaction() as conn:
+        await operating.drop(conn, record_id, "it is broken", bench.routes, "key 1", bench.declarations)
+
+
+async def key_state(bench: Bench) -> tuple[str, int, bool]:
+    """Status of the one blocked key, its attempts, and whether it is due."""
+    row = await bench.owner.fetchrow("SELECT status, attempts, next_attempt_at <= now() FROM parked_keys")
+    return tuple(row)
+
+
+async def test_a_key_that_was_given_up_stays_so_when_a_record_behind_its_head_is_dropped(bench: Bench) -> None:
+    bench.fails = lambda _, __: True
+    await bench.poll([bench.log.fact("a", what) for what in ("deadly", "one", "two")])
+    await bench.owner.execute("UPDATE parked_keys SET status = 'gave_up', attempts = 20")
+    head, behind, _ = await parked_ids(bench)
+    await drop(bench, behind)
+    assert (await key_state(bench))[:2] == ("gave_up", 20)
+    await drop(bench, head)
+    assert await key_state(bench) == ("waiting", 0, True)
+
+
+async def test_what_waits_behind_a_dropped_head_goes_on_though_the_head_was_never_seen_to_fail(bench: Bench) -> None:
+    bench.fails = lambda _, what: what == "bad"
+    await bench.poll([bench.log.fact("a", what) for what in ("bad", "deadly", "well")])
+    bad, deadly, _ = await parked_ids(bench)
+    await drop(bench, bad)
+    await bench.owner.execute("UPDATE parked_keys SET attempts = 12, next_attempt_at = now() + interval '1 hour'")
+    await drop(bench, deadly)
+    assert await key_state(bench) == ("waiting", 0, True)
+    await bench.replay()
+    assert await bench.applied() == ["well"]
+
+
+async def test_of_a_state_topic_the_newest_record_is_the_head(bench: Bench) -> None:
+    bench.fails = lambda _, __: True
+    await bench.poll([bench.log.state("a", 2)])
+    await bench.poll([bench.log.state("a", version) for version in (3, 1)])
+    await bench.owner.execute("UPDATE parked_keys SET status = 'gave_up', attempts = 20")
+    second, third, _ = await parked_ids(bench)
+    await drop(bench, second)
+    assert (await key_state(bench))[:2] == ("gave_up", 20)
+    await drop(bench, third)
+    assert await key_state(bench) == ("waiting", 0, True)
