@@ -114,7 +114,7 @@ async def give_shards_back(deps: Deps) -> None:
         async with deps.database.transaction() as conn:
             await deps.shards.release(conn)
 
-    await _unless_away("the shards could not be given back", release())
+    await _or_later("the shards could not be given back", release())
     metrics.SHARDS_HELD.set(0)
 
 
@@ -168,7 +168,7 @@ async def hourly_reseal(ring: KeyRing, database: Database) -> dict[str, int]:
 async def keep_fresh(directory: AppDirectory, database: Database, stop: asyncio.Event) -> None:
     """Let the directory know every two seconds what operators changed, until told to stop."""
     while not stop.is_set():
-        await _unless_away("the apps could not be read", refresh_apps(directory, database))
+        await _or_later("the apps could not be read", refresh_apps(directory, database))
         await _wait(stop, REFRESH_SECONDS)
 
 
@@ -185,7 +185,7 @@ async def refresh_apps(directory: AppDirectory, database: Database) -> None:
 async def keep_measuring(deps: Deps, stop: asyncio.Event) -> None:
     """Set the gauges of deliveries every ten seconds until told to stop."""
     while not stop.is_set():
-        await _unless_away("deliveries could not be measured", _measure(deps))
+        await _or_later("deliveries could not be measured", _measure(deps))
         await _wait(stop, MEASURE_SECONDS)
 
 
@@ -293,13 +293,12 @@ def _is_lock_not_granted(error: Exception) -> bool:
     return getattr(error, "sqlstate", None) == "55P03"
 
 
-async def _unless_away(failed: str, work: Awaitable[None]) -> None:
+async def _or_later(failed: str, work: Awaitable[None]) -> None:
+    """Do what is done again soon by itself: no lock that is held for long may end the process, and its edge with it."""
     try:
         await work
-    except Exception as error:
-        if not is_available_error(error):
-            raise
-        _log.warning("%s: %s", failed, safe_error(error))
+    except Exception as error:  # noqa: BLE001  whatever it was, the next time tries again
+        _log.log(logging.WARNING if is_available_error(error) else logging.ERROR, "%s: %s", failed, safe_error(error))
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

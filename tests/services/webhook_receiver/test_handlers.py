@@ -1,5 +1,6 @@
 """What becomes of deliveries, round by round, over real tables: whom they reach, how they fail, how they repeat."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +8,13 @@ from uuid import uuid4
 
 import pytest
 
+from libs.postgres import Database
 from libs.vocabulary import AccountRef, ConnectionStatus
-from services.webhook_receiver.handlers import on_due_deliveries
+from services.webhook_receiver.handlers import keep_fresh, keep_measuring, on_due_deliveries
 from services.webhook_receiver.store import listing
 from tests.support.databases import ServiceDatabase
-from tests.support.webhook_receiver import LONG_AGO, PAGE, Bench, bench, change
+from tests.support.until import until
+from tests.support.webhook_receiver import LONG_AGO, PAGE, Bench, bench, change, held
 
 pytestmark = pytest.mark.db
 
@@ -239,3 +242,28 @@ async def test_a_round_takes_no_more_bodies_than_memory_allows(receiver: Bench) 
     for _ in range(3):
         await receiver.receive(change("a", text="x" * 5_000_000))
     assert [await on_due_deliveries(receiver.deps) for _ in range(4)] == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("table", ["webhook_events", "webhook_apps"])
+async def test_a_table_that_somebody_locks_for_long_does_not_end_the_process(
+    receiver: Bench, caplog: pytest.LogCaptureFixture, table: str
+) -> None:
+    """An ALTER or a VACUUM FULL outlasts the lock time-out; the edge goes on meanwhile, and so does what measures."""
+    stop = asyncio.Event()
+    impatient = f"{receiver.dsns.worker_dsn}?lock_timeout=50"
+    database = await Database.connect(impatient, role="worker", application_name="test", max_size=1)
+    try:
+        async with held(receiver.dsns.owner_dsn, f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"):
+            if table == "webhook_events":
+                task = asyncio.create_task(keep_measuring(replace(receiver.deps, database=database), stop))
+            else:
+                task = asyncio.create_task(keep_fresh(receiver.directory, database, stop))
+
+            async def is_said() -> bool:
+                return "lock timeout" in caplog.text or task.done()
+
+            await until(is_said, "the loop says that it could not")
+        stop.set()
+        await asyncio.wait_for(task, 10)
+    finally:
+        await database.close()
