@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -6,6 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from libs.postgres import Database
+from libs.runtime import measuring as tables
 from libs.runtime.measuring import measure_tables
 from tests.support.databases import ServiceDatabase
 from tests.support.until import until
@@ -62,6 +64,31 @@ async def test_what_waits_who_carries_it_and_how_jobs_did_become_metrics(
     assert value("job_failures_in_a_row", job_name="measured") == 2
     assert 40 <= (value("job_overdue_seconds", job_name="measured") or 0) < 100
     assert value("job_overdue_seconds", job_name="undeclared") is None
+
+
+async def test_a_measurement_says_when_it_was_made_and_one_that_fails_does_not(
+    worker: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tables, "MEASURE_SECONDS", 0.05)
+    stop = asyncio.Event()
+    tables.MEASURED.set(0)
+    measuring = asyncio.create_task(measure_tables(worker, [], stop))
+
+    async def is_new() -> bool:
+        return (value("tables_measured_timestamp_seconds") or 0) > time.time() - 60
+
+    async def has_failed() -> bool:
+        return "could not be measured" in caplog.text
+
+    await until(is_new, "a measurement", 10)
+    await worker.close()
+    await until(has_failed, "a measurement without a database", 10)
+    tables.MEASURED.set(0)
+    caplog.clear()
+    await until(has_failed, "another one", 10)
+    stop.set()
+    await measuring
+    assert value("tables_measured_timestamp_seconds") == 0
 
 
 async def test_a_lent_connection_shows_in_the_pool_and_in_its_waits(worker: Database) -> None:
