@@ -11,7 +11,15 @@ from uuid import UUID
 
 from libs.events.assets_connections import SealedSecret
 from libs.platforms.base import Batching, BatchOutcome, Credential, ItemDone, PlannedCall
-from libs.platforms.errors import AuthExpired, AuthRevoked, Misconfigured, OutcomeUnknown, PlatformError, RateLimited
+from libs.platforms.errors import (
+    AuthExpired,
+    AuthRevoked,
+    Misconfigured,
+    OutcomeUnknown,
+    PlatformError,
+    RateLimited,
+    Retryable,
+)
 from libs.quota.lanes import lane_of
 from libs.quota.limiter import Granted, Limiter
 from libs.security.sealing import KeyRing, SealError, connection_aad
@@ -74,7 +82,8 @@ async def call_platform(batch: Batch, sending: Sending) -> Report:
             else verdict_of(item.error, connection.version, sending.limits, token_works=token_works)
             for call, item in zip(granted, outcome.items, strict=True)
         }
-        usage, http_calls, word = outcome.usage, outcome.http_calls, "answered"
+        usage, http_calls = outcome.usage, outcome.http_calls
+        word = "answered" if token_works else _word_of(errors)
         # What was answered in the same call proves the token: one odd refusal must not stop the whole connection.
         refused = not token_works and any(isinstance(error, AuthExpired | AuthRevoked) for error in errors)
     for words in sorted({str(error) for error in errors if isinstance(error, Misconfigured)}):
@@ -158,6 +167,14 @@ def _blocked(errors: Sequence[PlatformError]) -> tuple[tuple[QuotaScope, float],
         if isinstance(error, RateLimited) and error.scope is not None:
             longest[error.scope] = max(longest.get(error.scope, 0.0), error.retry_after_seconds)
     return tuple(longest.items())
+
+
+def _word_of(errors: Sequence[PlatformError]) -> str:
+    """Say how a call ended whose every item failed: that the platform fails each is its failure, though it says 200.
+
+    What it refuses for good, or for want of a token or a right, it did answer.
+    """
+    return errors[0].code if all(isinstance(error, Retryable | OutcomeUnknown) for error in errors) else "answered"
 
 
 def _ms_since(started: float) -> int:

@@ -12,7 +12,7 @@ import pytest
 from libs.platforms.meta.settings import MetaSettings
 from libs.security.key_file import new_key
 from libs.security.sealing import KeyRing
-from tests.support.batcher import Bench, build_bench, error_item, good, open_bench
+from tests.support.batcher import Bench, Item, build_bench, error_item, good, open_bench
 from tests.support.databases import ServiceDatabase
 
 pytestmark = pytest.mark.db
@@ -167,6 +167,28 @@ async def test_a_token_sealed_under_a_missing_key_waits_and_is_never_sent(bench:
     await bench.connect(version=2)
     await bench.work()
     assert await bench.statuses() == {"completed": 1}
+
+
+@pytest.mark.parametrize(
+    ("items", "outcome"),
+    [
+        ({"1": None, "2": error_item(500, 2)}, "unavailable"),
+        ({"1": error_item(400, 80004, 2446079), "2": error_item(400, 80004, 2446079)}, "rate_limited"),
+        ({"1": error_item(500, 2), "2": good("2")}, "answered"),
+        ({"1": error_item(500, 2), "2": error_item(400, 100, 33)}, "answered"),
+        ({"1": error_item(400, 190, 463), "2": error_item(400, 190, 463)}, "answered"),
+    ],
+    ids=["all unavailable", "all throttled", "one was read", "one is refused for good", "the token is refused"],
+)
+async def test_a_call_that_is_answered_with_failures_alone_counts_as_a_failure(
+    bench: Bench, items: dict[str, Item], outcome: str
+) -> None:
+    await bench.connect()
+    bench.graph.item = lambda each: items[each]
+    await bench.ask("1", "2", max_wait_seconds=0)
+    await bench.work()
+    (log,) = await bench.fetch("SELECT outcome FROM batch_execution_log")
+    assert log["outcome"] == outcome
 
 
 async def test_secrets_are_in_no_row_and_no_event(bench: Bench) -> None:
