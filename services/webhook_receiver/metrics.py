@@ -3,11 +3,16 @@
 from typing import Final
 
 from libs.telemetry.metrics import counter, gauge, histogram
+from libs.vocabulary import PlatformName
 
 RECEIVED: Final = counter("webhook_received_total", "Deliveries that were stored and answered 200", ("platform",))
 REFUSED: Final = counter(
     "webhook_refused_total", "Deliveries and handshakes that were not answered 200, by why", ("platform", "reason")
 )
+for _platform in PlatformName:
+    for _reason in ("away", "full", "not_stored"):
+        # Of a series that begins with its first refusal Prometheus sees no increase, and where few come there is one.
+        REFUSED.labels(_platform.value, _reason)
 REFUSALS_SEEN: Final = counter(
     "webhook_refusals_seen_total", "Wrong signatures, by whether a sample was kept for people to look at", ("outcome",)
 )
