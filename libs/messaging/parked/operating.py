@@ -71,7 +71,7 @@ JOIN LATERAL (
     SELECT parked.* FROM parked
     WHERE parked.consumer = known.consumer AND parked.topic = known.topic AND parked.key = known.key
       AND parked.status = 'open'
-    ORDER BY CASE WHEN parked.topic = ANY($3::text[]) THEN -parked.version ELSE parked.seq END
+    ORDER BY CASE WHEN parked.topic = ANY($3::text[]) THEN -parked.version ELSE parked.seq END, parked.seq DESC
     LIMIT 1
 ) AS record ON true
 WHERE known.consumer = $1 AND ($2::text IS NULL OR known.topic = $2)

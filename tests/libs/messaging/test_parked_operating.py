@@ -6,10 +6,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from libs.messaging.parked import operating
+from libs.messaging.parked import operating, store
 from libs.postgres import Database
 from tests.support.databases import ServiceDatabase
-from tests.support.parking import CREATE, Bench
+from tests.support.parking import CREATE, STATES, Bench
 
 pytestmark = pytest.mark.db
 
@@ -75,3 +75,13 @@ async def test_of_a_state_topic_the_newest_record_is_the_head(bench: Bench) -> N
     assert (await key_state(bench))[:2] == ("gave_up", 20)
     await drop(bench, third)
     assert await key_state(bench) == ("waiting", 0, True)
+
+
+async def test_of_two_states_of_one_version_the_list_shows_the_one_that_is_tried_next(bench: Bench) -> None:
+    bench.fails = lambda _, __: True
+    await bench.poll([bench.log.state("a", 2)])
+    await bench.poll([bench.log.state("a", 2) for _ in range(5)])
+    async with bench.database.acquire() as conn:
+        (shown,) = await operating.list_heads(conn, "ingest", topic=None, states=[STATES.name], limit=10)
+        (tried,) = await store.newest_open(conn, "ingest", (STATES.name, "a"))
+    assert shown.id == tried.id
