@@ -106,10 +106,16 @@ async def list_webhooks(conn: Connection, org_id: OrgId, wanted: WebhookFilter, 
 
 
 DELETE_OLD_WEBHOOKS: Final = """
-DELETE FROM webhooks WHERE ctid = ANY (ARRAY(SELECT ctid FROM webhooks WHERE received_at < $1 LIMIT $2))
+DELETE FROM webhooks
+WHERE event_id = ANY(ARRAY(SELECT event_id FROM webhooks WHERE event_id < $1 ORDER BY event_id LIMIT $2))
 """
 
 
 async def delete_old_webhooks(conn: Connection, before: datetime, limit: int) -> int:
-    """Delete at most `limit` webhooks that came before then; give how many."""
-    return int((await conn.execute(DELETE_OLD_WEBHOOKS, before, limit)).rpartition(" ")[2])
+    """Delete at most `limit` webhooks that were published before then; give how many.
+
+    When is in the event's id, a version 7. The platform may have delivered it long before: a replay publishes late.
+    """
+    milliseconds = f"{int(before.timestamp() * 1_000):012x}"
+    bound = f"{milliseconds[:8]}-{milliseconds[8:]}"
+    return int((await conn.execute(DELETE_OLD_WEBHOOKS, bound, limit)).rpartition(" ")[2])

@@ -29,7 +29,7 @@ async def keep_webhooks(conn: Connection, events: Sequence[tuple[str, WebhookRec
 
 
 async def prune_webhooks(database: Database, keep_days: int, *, now: datetime | None = None) -> dict[str, int]:
-    """Delete webhooks that came longer ago than is kept; give how many. Safe to cut off and run again."""
+    """Delete webhooks that were published longer ago than is kept; give how many. Safe to cut off and run again."""
     before = (now or datetime.now(UTC)) - timedelta(days=keep_days)
     total = 0
     while True:

@@ -1,16 +1,18 @@
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prometheus_client import REGISTRY
 
+from libs.events.envelope import new_event_id
 from libs.vocabulary import AccountRef
 from services.ingest.handlers import jobs
 from services.ingest.usecases import webhooks
 from services.ingest.usecases.webhooks import keep_webhooks, prune_webhooks
 from tests.support.databases import Databases
-from tests.support.ingest import DEPS, RECEIVED_AT, Ingest, IngestServer, a_webhook, an_ingest_server
+from tests.support.ingest import DEPS, Ingest, IngestServer, a_webhook, an_ingest_server
 
 pytestmark = pytest.mark.db
 
@@ -24,6 +26,11 @@ async def server(databases: Databases) -> AsyncIterator[IngestServer]:
 @pytest.fixture
 async def ingest(server: IngestServer) -> Ingest:
     return await server.fresh()
+
+
+def event_id_of(at: datetime) -> str:
+    """The first of the version 7 ids that are made at that time."""
+    return str(UUID(int=int(at.timestamp() * 1_000) << 80 | 0x7 << 76 | 0x2 << 62))
 
 
 def counted(outcome: str) -> float:
@@ -55,12 +62,24 @@ async def test_what_is_old_is_forgotten_in_parts_and_the_rest_stays(
     ingest: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "PRUNE_ROWS", 3)
-    old = RECEIVED_AT - timedelta(days=31)
+    now, event_ids = datetime.now(UTC), [new_event_id() for _ in range(7)]
     async with ingest.worker.transaction() as conn:
-        await keep_webhooks(conn, [(f"old{place}", a_webhook(ingest, received_at=old)) for place in range(7)])
-        await keep_webhooks(conn, [("young", a_webhook(ingest, account=AccountRef("page", "2")))])
-    assert await prune_webhooks(ingest.worker, 30, now=RECEIVED_AT) == {"webhooks_deleted": 7}
-    assert [row["event_id"] for row in await ingest.rows("SELECT event_id FROM webhooks")] == ["young"]
+        await keep_webhooks(conn, [(event_id, a_webhook(ingest)) for event_id in event_ids])
+    assert await prune_webhooks(ingest.worker, 30, now=now + timedelta(days=29, hours=23)) == {"webhooks_deleted": 0}
+    later = now + timedelta(days=31)
+    young = a_webhook(ingest, account=AccountRef("page", "2"))
+    async with ingest.worker.transaction() as conn:
+        await keep_webhooks(conn, [(event_id_of(later), young)])
+    assert await prune_webhooks(ingest.worker, 30, now=later) == {"webhooks_deleted": 7}
+    assert [row["event_id"] for row in await ingest.rows("SELECT event_id FROM webhooks")] == [event_id_of(later)]
+
+
+async def test_what_was_delivered_long_ago_and_published_just_now_is_kept(ingest: Ingest) -> None:
+    """An organization that connects late gets by a replay what came weeks before."""
+    now = datetime.now(UTC)
+    async with ingest.worker.transaction() as conn:
+        await keep_webhooks(conn, [(new_event_id(), a_webhook(ingest, received_at=now - timedelta(days=60)))])
+    assert await prune_webhooks(ingest.worker, 8, now=now) == {"webhooks_deleted": 0}
 
 
 def test_forgetting_is_a_job() -> None:
