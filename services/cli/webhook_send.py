@@ -4,7 +4,8 @@ import hashlib
 import sys
 import time
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -24,7 +25,9 @@ MOST_SENT: Final = 10_000
 MOST_FOLLOWED: Final = 100
 """Deliveries whose fate is looked up one by one."""
 _POLL_SECONDS: Final = 0.2
-_CLOCKS_DIFFER: Final = timedelta(minutes=2)
+_CLOCKS_DIFFER: Final = timedelta(seconds=10)
+"""Between processes of the receiver; this machine's clock is never compared with theirs."""
+_PAGE_ROWS: Final = 500
 _OPEN: Final = ("received", "processing")
 _SHOWN: Final = ("id", "status", "reason", "error", "attempts", "changes", "publications")
 
@@ -71,15 +74,15 @@ def send(
         secret = read_secret(secret_stdin, secret_file, secret_env)
     else:
         secret = _configured(platform, app)
-    started = datetime.now(UTC)
+    seen = _Seen(bus, platform, app, {len(body) for body in bodies}) if wait is not None else None
     path = f"/webhooks/{platform.value}/{quote(app, safe='')}"
     pushed = [body for body in bodies for _ in range(repeat if same else 1)]
     answers = [_push(bus, path, body, drill, secret) for body in pushed]
     counts = Counter(str(answer.status_code) for answer in answers)
     shown: dict[str, Any] = {"sent": len(answers), "answers": dict(counts), "last": answers[-1].text[:500]}
-    if wait is not None:
+    if seen is not None and wait is not None:
         stored = [body for body, answer in zip(pushed, answers, strict=True) if answer.is_success]
-        shown["became"] = _follow(bus, platform, app, stored, started, wait)
+        shown["became"] = _follow(bus, seen.new(), stored, wait)
     bus.out.record(shown)
     if set(counts) != {"401" if wrong_signature else "200"}:
         raise typer.Exit(1)
@@ -113,24 +116,57 @@ def _push(bus: Bus, path: str, body: bytes, drill: WebhookDrill, secret: str) ->
     return bus.fetch("webhook_receiver", "POST", path, content=body, headers=headers)
 
 
-def _follow(
-    bus: Bus, platform: PlatformName, app: str, stored: list[bytes], started: datetime, wait_seconds: float
-) -> list[dict[str, Any]]:
+class _Seen:
+    """The app's deliveries of some sizes as they were before anything is sent; later it tells those that are new.
+
+    Raises as `Bus.ask`.
+    """
+
+    def __init__(self, bus: Bus, platform: PlatformName, app: str, sizes: Collection[int]) -> None:
+        self._bus = bus
+        self._sizes = sizes
+        self._params: dict[str, Any] = {"platform": platform.value, "app": app}
+        newest, _ = self._page({"limit": 1})
+        if newest:
+            since = datetime.fromisoformat(newest[0]["received_at"]) - _CLOCKS_DIFFER
+            self._params["since"] = since.isoformat()
+        self._before = self._ids() if newest else frozenset()
+
+    def new(self) -> list[str]:
+        """Give the ids of those that came since; what was answered is listed, so one look shows all of it."""
+        return sorted(self._ids() - self._before)
+
+    def _ids(self) -> frozenset[str]:
+        found: set[str] = set()
+        following: str | None = None
+        while True:
+            rows, following = self._page({"limit": _PAGE_ROWS, "cursor": following})
+            found |= {row["id"] for row in rows if row["body_bytes"] in self._sizes}
+            if following is None:
+                return frozenset(found)
+
+    def _page(self, more: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
+        answer = self._bus.ask("webhook_receiver", "GET", "/v1/webhooks", params=self._params | more, for_all=True)
+        return answer["webhooks"], answer["next_cursor"]
+
+
+def _follow(bus: Bus, candidates: list[str], stored: list[bytes], wait_seconds: float) -> list[dict[str, Any]]:
     """Give what became of each delivery, found by the hash of its body. Raises: Failed when one is still open."""
     wanted = {hashlib.sha256(body).hexdigest() for body in stored}
-    sizes = {len(body) for body in stored}
-    params = {"platform": platform.value, "app": app, "since": (started - _CLOCKS_DIFFER).isoformat(), "limit": 500}
     deadline = time.monotonic() + wait_seconds
-    ended: dict[str, dict[str, Any]] = {}
+    ended: list[dict[str, Any]] = []
     while True:
-        rows = bus.ask("webhook_receiver", "GET", "/v1/webhooks", params=params, for_all=True)["webhooks"]
-        for row in rows:
-            if row["body_bytes"] in sizes and row["status"] not in _OPEN and row["id"] not in ended:
-                whole = bus.ask("webhook_receiver", "GET", f"/v1/webhooks/{row['id']}", for_all=True)
-                ended[row["id"]] = whole
-        found = [whole for whole in ended.values() if whole["body_sha256"] in wanted]
-        if len(found) >= len(stored) and wanted <= {whole["body_sha256"] for whole in found}:
-            return [{name: whole[name] for name in _SHOWN} for whole in found]
+        still_open: list[str] = []
+        for each in candidates:
+            whole = bus.ask("webhook_receiver", "GET", f"/v1/webhooks/{each}", for_all=True)
+            if whole["body_sha256"] in wanted:
+                if whole["status"] in _OPEN:
+                    still_open.append(each)
+                else:
+                    ended.append(whole)
+        candidates = still_open
+        if not candidates and len(ended) >= len(stored):
+            return [{name: whole[name] for name in _SHOWN} for whole in ended]
         if time.monotonic() >= deadline:
-            raise Failed(f"{len(found)} of {len(stored)} deliveries ended within {wait_seconds:g} s")
+            raise Failed(f"{len(ended)} of {len(stored)} deliveries ended within {wait_seconds:g} s")
         time.sleep(_POLL_SECONDS)
