@@ -71,7 +71,10 @@ def add_app(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Accept what a platform pushes for an app. Shows once what the platform's settings need for the handshake."""
+    """Accept what a platform pushes for an app. Shows once what the platform's settings need for the handshake.
+
+    From then on what our own settings say of the app counts no more: add it with the secret that is in use.
+    """
     bus = bus_of(ctx, as_json)
     body = {"platform": platform.value, "app": app, "secret": read_secret(secret_stdin, secret_file, secret_env)}
     if name is not None:
@@ -112,12 +115,22 @@ def retire(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Accept nothing any more that this secret signed; or nothing at all for the app. What came before stays."""
+    """Accept nothing any more that this secret signed; or nothing at all for the app. What came before stays.
+
+    Ends with 1 when the settings name the whole app too: they count for it again.
+    """
     bus = bus_of(ctx, as_json)
     if (secret is None) == (not whole):
         raise AskedWrongly("say which --secret ID to retire, or --whole-app")
     path = f"{_PATH}/{platform.value}/{app}" + (f"/secrets/{secret}" if secret else "")
-    bus.out.record(bus.ask("webhook_receiver", "DELETE", path, params={"dry_run": dry_run}, for_all=True))
+    answer = bus.ask("webhook_receiver", "DELETE", path, params={"dry_run": dry_run}, for_all=True)
+    bus.out.record(answer)
+    if whole and answer.get("in_settings"):
+        bus.out.remark(
+            f"the receiver's settings name app {app} too: what their secret signed is accepted again, until they are "
+            "changed. To accept nothing, keep the app and retire each of its secrets."
+        )
+        raise typer.Exit(1)
 
 
 def read_secret(from_stdin: bool, file: Path | None, variable: str | None) -> str:

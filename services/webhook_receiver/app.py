@@ -87,11 +87,12 @@ async def _build(
     health = service_health(SERVICE, database, api_database, consumer, relay)
     age = worker.last_round_age_seconds
     health.add_tick("deliveries", age, limit_seconds=WORKER_AGE_LIMIT_SECONDS, part="workers")
+    api_deps = ApiDeps(database, ring, partial(refresh_apps, directory, database), directory.in_settings, worker.wake)
     admin = AdminDeps(SERVICE, database, scheduler, routes(), {}, kafka.parked_max_attempts)
     app = create_app(
         SERVICE,
         routers=[
-            *build_routers(ApiDeps(database, ring, partial(refresh_apps, directory, database), worker.wake)),
+            *build_routers(api_deps),
             admin_router(admin),
             trace_router(SERVICE, database, find_steps),
         ],

@@ -30,7 +30,7 @@ class WebhookReceiverSettings(ServiceSettings):
         default_factory=dict,
         validation_alias=AliasChoices("WEBHOOK_RECEIVER_VERIFY_TOKENS", "WEBHOOK_VERIFY_TOKENS"),
     )
-    """JSON, `platform/app` to the token of its handshake; they count beside those that operators add."""
+    """JSON, `platform/app` to the token of its handshake; they count for apps that no operator added."""
     store_raw: bool = Field(
         default=True, validation_alias=AliasChoices("WEBHOOK_RECEIVER_STORE_RAW", "WEBHOOK_STORE_RAW")
     )

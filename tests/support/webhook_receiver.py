@@ -261,9 +261,8 @@ async def operators_client(
     def wake() -> None:
         made.woken += 1
 
-    routers = build_routers(
-        ApiDeps(made.database, made.ring, partial(refresh_apps, made.directory, made.database), wake)
-    )
+    apps_changed = partial(refresh_apps, made.directory, made.database)
+    routers = build_routers(ApiDeps(made.database, made.ring, apps_changed, made.directory.in_settings, wake))
     authenticator = Authenticator(made.database, cache_seconds=0)
     app = create_app("webhook_receiver", routers=routers, health=Health(), authenticator=authenticator)
     async with client_of(app, key=await add_key(made.database, org_id, role)) as http:

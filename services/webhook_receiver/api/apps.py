@@ -82,6 +82,8 @@ class AppOut(BaseModel):
     kek_id: str
     created_at: datetime
     updated_at: datetime
+    in_settings: bool
+    """True: the settings name it too. As long as it is kept here they do not count for it."""
     dry_run: bool = False
     """True: this is what would be; nothing was kept."""
 
@@ -105,6 +107,8 @@ class AppDeletedOut(BaseModel):
     platform: PlatformName
     app: str
     deleted: bool = True
+    in_settings: bool
+    """True: the settings name it too, and count for it from now on: what their secret signed is accepted."""
     dry_run: bool = False
 
 
@@ -133,19 +137,22 @@ def _add_reading(router: APIRouter, deps: ApiDeps) -> None:
     async def get_apps(who: OperatorDep) -> AppsOut:
         """Every app that operators added, with the hints of its secrets."""
         async with deps.database.acquire() as conn:
-            return AppsOut(apps=[_shown(row) for row in await apps.list_apps(conn)])
+            return AppsOut(apps=[_shown(deps, row) for row in await apps.list_apps(conn)])
 
     @router.get("/{platform}/{app}")
     async def get_app(who: OperatorDep, platform: PlatformName, app: AppPath) -> AppOut:
         """One app."""
         async with deps.database.acquire() as conn:
-            return _shown(await apps.show_app(conn, platform, app))
+            return _shown(deps, await apps.show_app(conn, platform, app))
 
 
 def _add_changing(router: APIRouter, deps: ApiDeps) -> None:
     @router.post("", status_code=201, responses={200: TRIED | {"model": AppAddedOut}})
     async def post_app(who: OperatorDep, body: AppIn, response: Response, dry_run: DryRun = False) -> AppAddedOut:
-        """Add an app with its first secret; its deliveries are accepted within two seconds, everywhere."""
+        """Add an app with its first secret; its deliveries are accepted within two seconds, everywhere.
+
+        What the settings say of it counts no more from then on: add it with the secret that is in use.
+        """
         given = body.verify_token.get_secret_value() if body.verify_token else None
         wanted = NewApp(body.platform, body.app, body.name or body.app, body.secret.get_secret_value(), given)
         async with changing_apps(deps, dry_run) as conn:
@@ -153,16 +160,17 @@ def _add_changing(router: APIRouter, deps: ApiDeps) -> None:
         if dry_run:
             response.status_code = 200
         shown = None if given is not None or dry_run else token
-        return AppAddedOut(**_shown(row, dry_run=dry_run).model_dump(), verify_token=shown)
+        return AppAddedOut(**_shown(deps, row, dry_run=dry_run).model_dump(), verify_token=shown)
 
     @router.delete("/{platform}/{app}")
     async def delete_app(
         who: OperatorDep, platform: PlatformName, app: AppPath, dry_run: DryRun = False
     ) -> AppDeletedOut:
-        """Accept nothing for the app any more; what it delivered stays."""
+        """Accept nothing for the app any more, unless the settings name it too; what it delivered stays."""
         async with changing_apps(deps, dry_run) as conn:
             await apps.delete_app(conn, platform, app, actor_of(who))
-        return AppDeletedOut(platform=platform, app=app, dry_run=dry_run)
+        named = deps.in_settings(platform.value, app)
+        return AppDeletedOut(platform=platform, app=app, in_settings=named, dry_run=dry_run)
 
 
 def _add_secrets(router: APIRouter, deps: ApiDeps) -> None:
@@ -181,7 +189,7 @@ def _add_secrets(router: APIRouter, deps: ApiDeps) -> None:
             row = await apps.add_secret(conn, deps.ring, platform, app, secret, actor_of(who))
         if dry_run:
             response.status_code = 200
-        return _shown(row, dry_run=dry_run)
+        return _shown(deps, row, dry_run=dry_run)
 
     @router.delete("/{platform}/{app}/secrets/{secret_id}")
     async def delete_secret(
@@ -190,7 +198,7 @@ def _add_secrets(router: APIRouter, deps: ApiDeps) -> None:
         """Retire a secret: what it signed is refused from now on, and it is forgotten."""
         async with changing_apps(deps, dry_run) as conn:
             row = await apps.retire_secret(conn, platform, app, secret_id, actor_of(who))
-        return _shown(row, dry_run=dry_run)
+        return _shown(deps, row, dry_run=dry_run)
 
 
 def _add_resealing(router: APIRouter, deps: ApiDeps) -> None:
@@ -202,7 +210,7 @@ def _add_resealing(router: APIRouter, deps: ApiDeps) -> None:
         return ResealOut(kek_id=deps.ring.active_id, resealed=resealed, failed=failed, dry_run=dry_run)
 
 
-def _shown(row: AppRow, *, dry_run: bool = False) -> AppOut:
+def _shown(deps: ApiDeps, row: AppRow, *, dry_run: bool = False) -> AppOut:
     return AppOut(
         id=row.id,
         platform=row.platform,
@@ -213,5 +221,6 @@ def _shown(row: AppRow, *, dry_run: bool = False) -> AppOut:
         kek_id=row.kek_id,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        in_settings=deps.in_settings(row.platform.value, row.app),
         dry_run=dry_run,
     )

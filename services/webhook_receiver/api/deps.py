@@ -21,6 +21,8 @@ class ApiDeps:
     ring: KeyRing
     apps_changed: Callable[[], Awaitable[None]]
     """Called after a change of apps was committed, so that this process knows of it at once."""
+    in_settings: Callable[[str, str], bool]
+    """Whether the settings name this platform's app."""
     wake: Callable[[], None]
     """Called when deliveries wait to be processed."""
 

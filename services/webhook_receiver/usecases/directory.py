@@ -1,4 +1,4 @@
-"""Every app in memory, for the edge: what operators keep, and what settings name beside it."""
+"""Every app in memory, for the edge: those that operators keep, and of the others what the settings name."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,11 @@ class AppDirectory:
         secrets: Mapping[tuple[str, str], str],
         verify_tokens: Mapping[tuple[str, str], str],
     ) -> None:
-        """`secrets` and `verify_tokens` are the settings', by platform and app."""
+        """`secrets` and `verify_tokens` are the settings', by platform and app.
+
+        They count only for apps that no operator keeps: beside a kept one, a secret that was retired would live on in
+        the settings.
+        """
         self._ring = ring
         self._webhooks: dict[str, tuple[PlatformName, Webhooks]] = {
             name.value: (name, platform.webhooks) for name, platform in platforms.items() if platform.webhooks
@@ -40,6 +44,10 @@ class AppDirectory:
     def find(self, platform: str, app: str) -> App | None:
         """Give an app, or None for one that nobody named."""
         return self._apps.get((platform, app))
+
+    def in_settings(self, platform: str, app: str) -> bool:
+        """Whether the settings name a secret or a token of it."""
+        return (platform, app) in self._secrets or (platform, app) in self._verify_tokens
 
     async def refresh(self, conn: Connection) -> None:
         """Take over what is kept now, as worker."""
@@ -55,10 +63,9 @@ class AppDirectory:
             for secret_id, secret in app.secrets.items():
                 found = self._open(opened, app, secret, secret_aad(app.id, secret_id))
                 secrets.setdefault(name, []).extend(found)
+        kept = set(tokens)
         for given, into in ((self._secrets, secrets), (self._verify_tokens, tokens)):
-            for name, text in given.items():
-                if text.encode() not in into.setdefault(name, []):
-                    into[name].append(text.encode())
+            into |= {name: [text.encode()] for name, text in given.items() if name not in kept}
         self._opened = opened
         self._apps = {
             (platform, app): App(

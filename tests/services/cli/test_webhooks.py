@@ -3,9 +3,11 @@
 import hashlib
 import hmac
 import json
+from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -132,31 +134,63 @@ def test_a_file_is_sent_byte_by_byte(services: FakeServices, secret_file: str, t
     assert is_signed(request, SECRET)
 
 
+class Receiver:
+    """Lists what was pushed to it after `earlier` ones, newest first, two a page; each ends at the second look."""
+
+    def __init__(self, services: FakeServices, *earlier: bytes) -> None:
+        self._services = services
+        self._earlier = earlier
+        self.ids = [str(UUID(int=number)) for number in range(100)]
+        self.looks: Counter[str] = Counter()
+        services.on(RECEIVER, "GET", "/v1/webhooks", self._page)
+        for number, each in enumerate(self.ids):
+            services.on(RECEIVER, "GET", f"/v1/webhooks/{each}", partial(self._whole, number))
+
+    def _bodies(self) -> list[bytes]:
+        return [*self._earlier, *(request.content for request in pushed(self._services))]
+
+    def _page(self) -> dict[str, Any]:
+        params = self._services.asked[-1].url.params
+        rows = [
+            {"id": self.ids[number], "received_at": "2026-11-21T10:00:00Z", "body_bytes": len(body)}
+            for number, body in enumerate(self._bodies())
+            if self.ids[number] < params.get("cursor", "~")
+        ][::-1][: min(2, int(params["limit"]))]
+        more = bool(rows) and rows[-1]["id"] != self.ids[0]
+        return {"webhooks": rows, "next_cursor": rows[-1]["id"] if more else None}
+
+    def _whole(self, number: int) -> dict[str, Any]:
+        each = self.ids[number]
+        self.looks[each] += 1
+        ending = {"reason": None, "error": None, "attempts": 1, "changes": [], "publications": [{"org_id": "o"}]}
+        return ending | {
+            "id": each,
+            "status": "received" if self.looks[each] == 1 else "processed",
+            "body_sha256": hashlib.sha256(self._bodies()[number]).hexdigest(),
+        }
+
+
 def test_what_became_of_a_delivery_is_found_by_its_body(services: FakeServices, secret_file: str) -> None:
     answering(services, 200)
-    rounds: list[str] = []
-
-    def fate() -> dict[str, str]:
-        rounds.append("")
-        return {"status": "received"} if len(rounds) == 1 else {"status": "processed"}
-
-    def rows() -> Any:
-        mine = DELIVERY | fate() | {"body_bytes": len(pushed(services)[0].content)}
-        return {"webhooks": [mine | {"id": other}, mine], "next_cursor": None}
-
-    def whole(body: bytes) -> dict[str, Any]:
-        more = {"reason": None, "error": None, "attempts": 1, "changes": [], "publications": [{"org_id": "o"}]}
-        return DELIVERY | more | {"body_sha256": hashlib.sha256(body).hexdigest()}
-
-    other = str(uuid4())
-    services.on(RECEIVER, "GET", "/v1/webhooks", rows)
-    services.on(RECEIVER, "GET", f"/v1/webhooks/{DELIVERY['id']}", lambda: whole(pushed(services)[0].content))
-    services.on(RECEIVER, "GET", f"/v1/webhooks/{other}", lambda: whole(b"somebody else's"))
+    receiver = Receiver(services)
     run = send(services, "--sample", "leadgen", "--secret-file", secret_file, "--wait", "20", "--json")
     assert run.exit_code == 0, run.stderr
-    assert [each["id"] for each in run.json["became"]] == [DELIVERY["id"]]
+    assert [each["id"] for each in run.json["became"]] == receiver.ids[:1]
     assert run.json["became"][0]["publications"] == [{"org_id": "o"}]
-    assert len(rounds) == 2
+    assert receiver.looks[receiver.ids[0]] == 2
+
+
+def test_the_same_file_sent_again_is_not_taken_for_what_it_was_before(
+    services: FakeServices, secret_file: str, tmp_path: Path
+) -> None:
+    answering(services, 200)
+    body = tmp_path / "body.json"
+    body.write_bytes(b'{"object":"page","entry":[]}')
+    receiver = Receiver(services, body.read_bytes(), *(b"somebody else's" for _ in range(6)), body.read_bytes())
+    run = send(services, "--file", str(body), "--secret-file", secret_file, "--repeat", "3", "--wait", "20", "--json")
+    assert run.exit_code == 0, run.stderr
+    assert sorted(each["id"] for each in run.json["became"]) == receiver.ids[8:11]
+    assert set(receiver.looks) == set(receiver.ids[8:11])
 
 
 def test_a_delivery_that_does_not_end_in_time_fails_the_drill(services: FakeServices, secret_file: str) -> None:
@@ -209,6 +243,9 @@ def test_apps_are_added_rotated_and_retired_with_secrets_from_outside(services: 
     assert run_cli(*apps, *one, "--dry-run", services=services).exit_code == 0
     assert services.asked[-1].url.params["dry_run"] == "true"
     assert run_cli(*apps, "retire", "1001", "--whole-app", services=services).exit_code == 0
+    services.on(RECEIVER, "DELETE", path, {"platform": "meta", "app": "1001", "deleted": True, "in_settings": True})
+    told = run_cli(*apps, "retire", "1001", "--whole-app", services=services)
+    assert (told.exit_code, "is accepted again" in told.stderr) == (1, True)
     for arguments in ((), ("--whole-app", "--secret", str(uuid4()))):
         assert run_cli(*apps, "retire", "1001", *arguments, services=services).exit_code == 2
     assert SECRET not in added.stdout + added.stderr

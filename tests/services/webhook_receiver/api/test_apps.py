@@ -179,15 +179,14 @@ async def test_a_malformed_app_is_refused_without_its_secret_in_the_answer(
     assert FIRST not in answer.text
 
 
-async def test_secrets_of_the_settings_count_beside_those_of_operators(
-    receiver: Bench, http: httpx.AsyncClient
-) -> None:
-    await http.post("/v1/webhook-apps", json=body())
+async def test_settings_count_only_for_apps_that_no_operator_keeps(receiver: Bench, http: httpx.AsyncClient) -> None:
+    """A secret that leaked is over once it is retired, though it is in the settings too."""
+    added = (await http.post("/v1/webhook-apps", json=body())).json()
     directory = AppDirectory(
         receiver.ring,
         receiver.deps.platforms,
         secrets={("meta", "1001"): SECOND, ("meta", "7"): THIRD, ("myspace", "7"): THIRD},
-        verify_tokens={("meta", "8"): "token"},
+        verify_tokens={("meta", "8"): "token", ("meta", "1001"): "token"},
     )
     found = directory.find("meta", "7")
     assert found is not None
@@ -197,9 +196,28 @@ async def test_secrets_of_the_settings_count_beside_those_of_operators(
     app, handshake_only = directory.find("meta", "1001"), directory.find("meta", "8")
     assert app is not None
     assert handshake_only is not None
-    assert app.secrets == (FIRST.encode(), SECOND.encode())
+    assert (app.secrets, app.verify_tokens) == ((FIRST.encode(),), (added["verify_token"].encode(),))
     assert (handshake_only.secrets, handshake_only.verify_tokens) == ((), (b"token",))
     assert directory.find("myspace", "7") is None
+    await http.delete(f"/v1/webhook-apps/meta/1001/secrets/{added['secrets'][0]['id']}")
+    async with receiver.database.acquire() as conn:
+        await directory.refresh(conn)
+    retired = directory.find("meta", "1001")
+    assert retired is not None
+    assert retired.secrets == ()
+
+
+async def test_who_deletes_an_app_that_the_settings_name_hears_that_they_count_again(receiver: Bench) -> None:
+    secrets, tokens = {("meta", "1001"): SECOND}, {("meta", "1002"): "token"}
+    receiver.directory = AppDirectory(receiver.ring, receiver.deps.platforms, secrets=secrets, verify_tokens=tokens)
+    async with operators_client(receiver) as http:
+        for app, named in (("1001", True), ("1002", True), ("1003", False)):
+            added = (await http.post("/v1/webhook-apps", json=body(app=app))).json()
+            assert added["in_settings"] is named
+            assert (await http.get(f"/v1/webhook-apps/meta/{app}")).json()["in_settings"] is named
+            assert (await http.delete(f"/v1/webhook-apps/meta/{app}")).json()["in_settings"] is named
+    assert secrets_of(receiver) == [SECOND.encode()]
+    assert receiver.directory.find("meta", "1003") is None
 
 
 async def test_secrets_move_under_the_active_key_and_open_as_before(
