@@ -1,6 +1,7 @@
 """Having deliveries processed again, page by page. What was published before is known by its key and stays as it is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -13,7 +14,11 @@ PAGE: Final = 500
 
 
 async def replay_window(conn: Connection, wanted: Filter, actor: Actor, *, after: UUID | None) -> ReplayPage:
-    """Replay the first deliveries of a window that ended somehow and whose ids come after `after`."""
+    """Replay the first deliveries of a window that ended somehow and whose ids come after `after`.
+
+    What was never signed is kept as evidence and belongs to no window; only who names it hears that it is refused.
+    """
+    wanted = replace(wanted, signature_valid=True)
     above, below = bounds(wanted)
     if after is not None:
         above = max(above, UUID(int=min(after.int + 1, LAST.int)))

@@ -148,7 +148,10 @@ async def test_what_cannot_be_replayed_is_refused_and_says_why(receiver: Bench, 
     assert refused == {wrong: "signature_invalid", gone: "raw_gone", waiting: "in_progress", unknown: "unknown"}
     assert "evidence" in next(each["words"] for each in told["refused"] if each["id"] == str(wrong))  # type: ignore[attr-defined]
     told = await replay(http, platform="meta")
-    assert (told["matched"], told["replayed"]) == (2, 0)
+    assert [each["id"] for each in told["refused"]] == [str(gone)]  # type: ignore[attr-defined]
+    assert (told["matched"], told["replayed"]) == (1, 0)
+    told = await replay(http, status="ignored")
+    assert (told["matched"], told["refused"]) == (0, []), "what nobody can replay is in no window"
     row = await receiver.delivery(wrong)
     assert (row["status"], row["replays"]) == ("ignored", 0)
 
