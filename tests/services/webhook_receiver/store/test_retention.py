@@ -105,6 +105,19 @@ async def test_what_waits_to_be_processed_is_kept_however_old_it_is(receiver: Be
     assert [row["status"] for row in await receiver.rows("SELECT status FROM webhook_events")] == ["failed"]
 
 
+async def test_one_that_waits_among_the_oldest_does_not_end_the_run(receiver: Bench) -> None:
+    await receiver.connect(OURS)
+    waiting = await age(receiver, await receiver.receive(change("waits")), 40)
+    await receiver.run(
+        "INSERT INTO webhook_events (id, received_at, platform, app, headers, body_bytes, body_hash, shard, status)"
+        " SELECT uuidv7(-make_interval(days => 35, secs => -number)), now() - make_interval(days => 35), 'meta', '1',"
+        " '{}', 0, '', 0, 'processed' FROM generate_series(1, $1) AS number",
+        2 * retention.AT_ONCE,
+    )
+    assert (await daily_months(30.0, receiver.database))["deliveries"] == 2 * retention.AT_ONCE
+    assert [row["id"] for row in await receiver.rows("SELECT id FROM webhook_events")] == [waiting]
+
+
 async def test_a_month_that_is_over_is_dropped_and_one_that_is_not_never(
     receiver: Bench, owner: asyncpg.Connection
 ) -> None:
