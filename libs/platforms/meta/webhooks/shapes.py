@@ -78,6 +78,7 @@ def _of_envelope(envelope: Any, place: str) -> Iterator[Change]:
 
 def _of_entry(watched: str, entry: dict[str, Any], place: str) -> Iterator[Change]:
     known = False
+    entry = entry | {"time": checked(entry.get("time"), f"{place}/time")[0]}  # becomes part of keys
     if "changes" in entry:
         known = True
         for number, change in enumerate(_as_list(entry["changes"], f"{place}/changes")):
@@ -124,6 +125,8 @@ def _of_threads(fields: dict[str, Any], place: str) -> Iterator[Change]:
     """Read Threads' own form. Source: "Threads webhooks", read 2026-11; that `values` can be a list: third party."""
     values = fields["values"]
     listed = isinstance(values, list)
+    target, _ = checked(fields.get("target_id"), f"{place}/target_id")
+    time, _ = checked(fields.get("time"), f"{place}/time")
     for number, change in enumerate(values if listed else [values]):
         where = f"{place}/values/{number}" if listed else f"{place}/values"
         told = _as_object(change, where)
@@ -131,8 +134,8 @@ def _of_threads(fields: dict[str, Any], place: str) -> Iterator[Change]:
         value, text = checked(told.get("value"), f"{where}/value")
         # target_id is the account of a mention, which is somebody else's; of a reply or a removal it can be the post's.
         owner = inside(value, *_THREADS_OWNERS[field]) if field in _THREADS_OWNERS else None
-        account = _id(owner or fields.get("target_id"), f"{place}/target_id")
-        known = Told("threads", field, account, value, text, fields.get("time"))
+        account = _id(owner or target, f"{place}/target_id")
+        known = Told("threads", field, account, value, text, time)
         post = inside(value, "id") or known.digest
         yield Change(
             object="threads",
@@ -140,7 +143,7 @@ def _of_threads(fields: dict[str, Any], place: str) -> Iterator[Change]:
             change_type=_THREADS_WORDS.get(field, "other"),
             account_type="threads",
             account_id=account,
-            external_event_id=natural_key("threads", field, fields.get("target_id"), post),
+            external_event_id=natural_key("threads", field, target, post),
             occurred_at=moment(inside(value, "deleted_at") or inside(value, "timestamp")),
             value=value,
         )

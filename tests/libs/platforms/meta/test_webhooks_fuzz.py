@@ -66,6 +66,7 @@ def key_of(told: Told, time: int = SENT, **more: Any) -> str:
 @example(b'{"object":"page","object":"instagram","entry":[]}')
 @example(b'{"object":"page","entry":[{"id":"1","time":1e999,"changes":[]}]}')
 @example(b'{"object":"page","entry":[{"id":"1","time":99999999999999999999,"changes":[{"field":"feed","value":{}}]}]}')
+@example(b'{"object":"page","entry":[{"id":"1","time":"\\ud800","changes":[{"field":"x","value":{}}]}]}')
 @example(b"[" * 100_000)
 @example(b'{"a":' * 10_000 + b"1" + b"}" * 10_000)
 @example(b"\x1f\x8b\x08\x00")

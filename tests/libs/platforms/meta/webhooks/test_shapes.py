@@ -197,6 +197,19 @@ def test_a_frame_is_not_repeated_into_far_more_than_was_delivered() -> None:
     assert "too large to be repeated" in reason(json.dumps(delivery).encode())
 
 
+@pytest.mark.parametrize(
+    "odd",
+    ['"\\ud800"', "[" * 400 + "]" * 400, "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)],
+    ids=["surrogate", "deep", "deeper"],
+)
+def test_what_stands_around_a_value_and_becomes_part_of_its_key_is_checked_as_well(odd: str) -> None:
+    entry = f'{{"id":"1","time":{odd},"changes":[{{"field":"x","value":{{}}}}]}}'
+    assert reason(f'{{"object":"page","entry":[{entry}]}}'.encode()).startswith("/entry/0/time ")
+    told = '{"field":"replies","value":{"root_post":{"owner_id":"1"}}}'
+    assert reason(f'{{"target_id":{odd},"values":{told}}}'.encode()).startswith("/target_id ")
+    assert reason(f'{{"target_id":"1","time":{odd},"values":{told}}}'.encode()).startswith("/time ")
+
+
 def test_the_null_letter_becomes_one_that_postgres_can_keep_in_names_and_texts() -> None:
     (change,) = split(
         page({"item": "post", "verb": "add", "post_id": "1\x00", "deep": [{"a\x00b": "\x00"}], "t": "\\u0000"})
