@@ -13,7 +13,9 @@ from libs.vocabulary import AccountRef, PlatformName
 class WebhookReceived(Event):
     """A platform told of one change on an account that the organization has connected.
 
-    At least once, and in the order of arrival per account; the platform itself promises no order.
+    At least once. What an account's deliveries tell of comes in their order of arrival, but for two cases: deliveries
+    that arrive at the same moment may change places, and one whose processing failed and is tried again, or that is
+    replayed, comes after later ones. The platform itself promises no order.
     """
 
     event_type: ClassVar[str] = "webhook.received.v1"
