@@ -56,14 +56,26 @@ def rules(pace: Pace = Pace()) -> dict[str, Any]:
 
 
 def _edge(pace: Pace) -> tuple[Alert, ...]:
-    refused = f"sum by (platform) (rate(webhook_refused_total[{pace.span(300)}]))"
-    received = f"sum by (platform) (rate(webhook_received_total[{pace.span(300)}]))"
-    ours = f'sum by (service) (rate(webhook_refused_total{{reason=~"away|full|not_stored"}}[{pace.span(60)}]))'
+    minute, minutes = pace.span(60), pace.span(300)
+    refused = f'sum by (platform) (rate(webhook_refused_total{{platform!="unknown"}}[{minutes}]))'
+    received = f"sum by (platform) (rate(webhook_received_total[{minutes}]))"
+    strangers = f'sum(rate(webhook_refused_total{{platform="unknown"}}[{minutes}]))'
+    everything = (
+        f"(sum(rate(webhook_refused_total[{minutes}])) + (sum(rate(webhook_received_total[{minutes}])) or vector(0)))"
+    )
+    ours = 'webhook_refused_total{reason=~"away|full|not_stored"}'
+    too_many = 'http_server_refused_requests_total{service="webhook_receiver"}'
     return (
         Alert(
             "WebhookEdgeUnavailable",
             "page",
-            f"{ours} > 0",  # of a short span, so that a restart of the database wakes nobody up
+            # The short span lets a restart of the database wake nobody up. Where deliveries are rare it sees none of
+            # them: there the edge's own word counts that it is shut, or that of all that came none was stored.
+            f"sum by (service) (rate({ours}[{minute}])) > 0\n"
+            f"  or sum by (service) (rate({too_many}[{minute}])) > 0\n"
+            '  or max by (service) (group_commit_shut{name="webhooks"}) > 0\n'
+            f"  or (sum by (service) (rate({ours}[{minutes}])) > 0\n"
+            f"    unless sum by (service) (rate(webhook_received_total[{minutes}])) > 0)",
             120,
             "Webhooks are turned away because they cannot be stored",
         ),
@@ -85,10 +97,12 @@ def _edge(pace: Pace) -> tuple[Alert, ...]:
         Alert(
             "WebhooksRefused",
             "ticket",
-            # Without any good one the sum has no second part; `or` keeps the refused ones.
-            f"{refused} > {FAILING_SHARE} * ({refused} + ({received} or 0 * {refused}))",
+            # Without any good one the sum has no second part; `or` keeps the refused ones. Strangers, who name no app
+            # that is known here, have no good ones of their own: they are compared with everything.
+            f"{refused} > {FAILING_SHARE} * ({refused} + ({received} or 0 * {refused}))\n"
+            f"  or {strangers} > {FAILING_SHARE} * {everything}",
             600,
-            "More than a tenth of what is posted to the webhook edge is refused",
+            "More than a tenth of what is sent to the webhook edge is refused",
         ),
     )
 

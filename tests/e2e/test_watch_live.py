@@ -70,6 +70,21 @@ async def test_every_panel_shows_data(watched: tuple[Stage, Live]) -> None:
         pytest.fail("no data for:\n" + "\n".join(f"{title}: {query}" for query, title in without.items()))
 
 
+async def test_strangers_among_many_good_deliveries_open_no_ticket(watched: tuple[Stage, Live]) -> None:
+    stage, live = watched
+    alert = rules(alert_rules(PACE))["WebhooksRefused"]["expr"]
+
+    async def is_seen_and_harmless() -> bool:
+        await stage.knock_as_a_stranger()
+        for _ in range(20):
+            await stage.push()
+        seen = await live.found(f'rate(webhook_refused_total{{platform="unknown"}}[{PACE.span(300)}]) > 0')
+        because_of_them = [labels for labels in await live.found(alert) if labels.get("platform") != "meta"]
+        return bool(seen) and not because_of_them
+
+    await until(is_seen_and_harmless, "strangers to be a small share of everything", 30)
+
+
 async def test_every_alert_fires_and_ends_once_somebody_has_mended_what_it_is_for(
     watched: tuple[Stage, Live], say: Say
 ) -> None:

@@ -53,6 +53,11 @@ class Live:
         found = await self._get("query_range", query=query, start=now - seconds, end=now, step=1)
         return any(not math.isnan(float(value)) for series in found["result"] for _, value in series["values"])
 
+    async def found(self, query: str) -> list[dict[str, str]]:
+        """The labels of what the query finds now."""
+        found = await self._get("query", query=query)
+        return [series["metric"] for series in found["result"]]
+
     async def firing(self) -> set[str]:
         """The names of the alerts that fire now."""
         found = await self._get("alerts")

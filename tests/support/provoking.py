@@ -121,8 +121,9 @@ async def consumer_stuck(stage: Stage) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def nothing_stored(stage: Stage) -> AsyncIterator[None]:
-    """Somebody's transaction holds the table that deliveries are kept in."""
+    """Somebody's transaction holds the table that deliveries are kept in, and only one delivery comes."""
     async with _locked(stage, "webhooks.webhook_events", "SHARE"):
+        await stage.push(status=503)
         yield
 
 
@@ -146,11 +147,7 @@ async def _knock(stage: Stage) -> None:
     await stage.push(forged=True)
 
 
-async def _knock_in_vain(stage: Stage) -> None:
-    await stage.push(status=503)
-
-
-MEANWHILE: Final[Mapping[Fault, Again]] = {platform_fails: _knock, nothing_stored: _knock_in_vain}
+MEANWHILE: Final[Mapping[Fault, Again]] = {platform_fails: _knock}
 """What goes on until the alerts of a fault fire: those about rates need more than one call."""
 
 

@@ -83,12 +83,18 @@ class Stage:
         assert answer.status_code == (401 if forged else status), answer.text
         return body
 
+    async def knock_as_a_stranger(self) -> None:
+        """Ask for an app that nobody named, as whoever tries out addresses does."""
+        answer = await self.http.get(f"{self.system.urls['webhook_receiver']}/webhooks/meta/.env")
+        assert answer.status_code == 404, answer.text
+
     async def move_everything(self) -> None:
-        """Requests, webhooks (good, repeated, forged) and a run of a job of every service."""
+        """Requests, webhooks (good, repeated, forged, to nobody) and a run of a job of every service."""
         await self.ask()
         body = await self.push()
         await self.push(body=body)
         await self.push(forged=True)
+        await self.knock_as_a_stranger()
         for service in ("ingest", "asset_sync", "batcher", "webhook_receiver"):
             jobs = await self.operator.ask(service, "GET", "/admin/jobs")
             name = next(job["name"] for job in jobs if job["name"] != "prune")
