@@ -171,7 +171,7 @@ def _outbox() -> Panels:
     yield graph(
         "Published",
         "ops",
-        "Events that Kafka acknowledged, and sends that failed",
+        "Events that Kafka acknowledged; sends that failed are tried again and are not in it",
         (rate("outbox_published_total", "service", "topic"), "{{service}} {{topic}}"),
     )
     yield graph(
