@@ -54,10 +54,10 @@ async def job_held(stage: Stage) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def platform_fails(stage: Stage) -> AsyncIterator[None]:
-    """The platform answers every call with its own failure."""
+    """The platform answers 200, and in it every item of the call with a failure of its own."""
     url = f"{stage.system.sandbox_url}/_sandbox/faults"
     async with httpx.AsyncClient(trust_env=False) as client:
-        made = await client.post(url, json={"platform": "meta", "kind": "server_error"})
+        made = await client.post(url, json={"platform": "meta", "kind": "item_error"})
         assert made.status_code == 201, made.text
         yield
         await client.delete(url)
