@@ -224,9 +224,11 @@ def _consumers() -> Panels:
     yield graph(
         "Loops and polls",
         "s",
-        "How long ago loops last turned and consumers last polled",
+        "How long ago loops last turned, consumers last polled, and lag and tables were last measured",
         ("max by (service, loop) (loop_age_seconds)", "{{service}} {{loop}}"),
         ("max by (service) (time() - (consumer_last_poll_timestamp_seconds > 0))", "{{service}} poll"),
+        ("time() - max by (service) (consumer_lag_measured_timestamp_seconds > 0)", "{{service}} lag measured"),
+        ("time() - max by (service) (tables_measured_timestamp_seconds > 0)", "{{service}} tables measured"),
         limit=120,
     )
     yield graph(

@@ -128,9 +128,11 @@ def _bus(pace: Pace) -> tuple[Alert, ...]:
             "ConsumerStalled",
             "page",
             f'max by (service) (loop_age_seconds{{loop="consumer"}}) > {pace.seconds(120)}\n'
-            f"  or (sum by (service, topic) (consumer_lag_messages) > 0 unless {handled} > 0)",
+            f"  or (sum by (service, topic) (consumer_lag_messages) > 0 unless {handled} > 0)\n"
+            # Set every 15 s where a replica has partitions and brokers that answer; else all of the above is silent.
+            f"  or time() - max by (service) (consumer_lag_measured_timestamp_seconds) > {pace.seconds(300)}",
             300,
-            "The consumer of {{ $labels.service }} does not get on, though records wait",
+            "The consumer of {{ $labels.service }} does not get on though records wait, or reads no partition",
         ),
         Alert(
             "ConsumerLagHigh",
@@ -190,6 +192,13 @@ def _work(pace: Pace) -> tuple[Alert, ...]:
 
 def _processes(pace: Pace) -> tuple[Alert, ...]:
     return (
+        Alert(
+            "TablesUnmeasured",
+            "page",
+            f"time() - max by (service) (tables_measured_timestamp_seconds) > {pace.seconds(180)}",
+            120,
+            "{{ $labels.service }} does not reach its own tables, or no process runs its jobs; other alerts are blind",
+        ),
         Alert(
             "JobMissed",
             "ticket",

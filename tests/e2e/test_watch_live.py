@@ -12,12 +12,13 @@ import pytest
 from deploy.prometheus.alerts import Pace
 from deploy.prometheus.alerts import rules as alert_rules
 from libs.postgres.schemas import SCHEMAS
+from tests.support.cluster import Cluster
 from tests.support.databases import Databases
 from tests.support.fixtures import Say
 from tests.support.prometheus import Live, targets_of
 from tests.support.promql import fill_in
 from tests.support.provoking import FAULTS, MEANWHILE, Fault
-from tests.support.servers import Servers
+from tests.support.servers import own_folder
 from tests.support.system import WHOLE, System
 from tests.support.until import until
 from tests.support.watching import Stage, panels, rules
@@ -36,19 +37,21 @@ _PATIENCE_SECONDS = 150.0
 
 
 @pytest.fixture(scope="module")
-async def watched(
-    servers: Servers, databases: Databases, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[tuple[Stage, Live]]:
+async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Stage, Live]]:
     folder: Path = tmp_path_factory.mktemp("watch")
     async with AsyncExitStack() as opened:
-        database = await databases.create(*SCHEMAS)
-        opened.push_async_callback(databases.drop, database)
-        once = {"KAFKA_PARKED_MAX_ATTEMPTS": "1"}
-        system = await System.start(folder, servers, database, layout=LAYOUT, extra=once)
+        cluster = Cluster(own_folder("watch"))
+        opened.push_async_callback(cluster.close)
+        await cluster.start()
+        database = await Databases(cluster.postgres_admin_dsn).create(*SCHEMAS)
+        told = cluster.environment(database) | {"KAFKA_PARKED_MAX_ATTEMPTS": "1"}
+        # One process alone goes to the brokers by the way that is cut: its alerts must not need those of the others.
+        cuttable = {"ingest-consumers": {"KAFKA_BOOTSTRAP_SERVERS": told.pop("KAFKA_BOOTSTRAP_SERVERS")}}
+        system = await System.start(folder, cluster, database, layout=LAYOUT, extra=told, own=cuttable)
         opened.push_async_callback(system.close)
         live = await Live.start(folder, targets_of(system), alert_rules(PACE))
         opened.push_async_callback(live.close)
-        stage = await Stage.make(system)
+        stage = await Stage.make(system, cluster.proxies)
         opened.push_async_callback(stage.close)
         yield stage, live
 

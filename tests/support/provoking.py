@@ -42,6 +42,24 @@ async def garbled(stage: Stage) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def consumer_cut_off(stage: Stage) -> AsyncIterator[None]:
+    """Of all processes only the consumer of ingest does not reach the brokers any more, and nothing waits for it."""
+    way = stage.ways["services~kafka"]
+    await way.cut()
+    yield
+    way.heal()
+
+
+@asynccontextmanager
+async def database_away(stage: Stage) -> AsyncIterator[None]:
+    """A service that no request and no record comes to does not reach its database any more."""
+    way = stage.ways["asset_sync~postgres"]
+    await way.cut()
+    yield
+    way.heal()
+
+
+@asynccontextmanager
 async def job_held(stage: Stage) -> AsyncIterator[None]:
     """A job's time has come long ago, and a worker that hangs holds it."""
     await stage.system.rows(
@@ -130,6 +148,8 @@ async def nothing_stored(stage: Stage) -> AsyncIterator[None]:
 FAULTS: Final[tuple[tuple[Fault, frozenset[str]], ...]] = (
     (poisoned, frozenset({"ParkedKeysGrowing"})),
     (garbled, frozenset({"DeadLettersOpen"})),
+    (consumer_cut_off, frozenset({"ConsumerStalled"})),
+    (database_away, frozenset({"TablesUnmeasured"})),
     (job_held, frozenset({"JobMissed"})),
     (platform_fails, frozenset({"PlatformCallsFailing", "WebhooksRefused"})),
     (delivery_given_up, frozenset({"WebhooksFailed"})),
@@ -139,7 +159,7 @@ FAULTS: Final[tuple[tuple[Fault, frozenset[str]], ...]] = (
     (consumer_stuck, frozenset({"ConsumerStalled", "ConsumerLagHigh"})),
     (nothing_stored, frozenset({"WebhookEdgeUnavailable"})),
 )
-"""In this order: each leaves working what the ones behind it need."""
+"""In this order: the consumer that was cut off has caught up before it is stuck, and both have the same alert."""
 
 
 async def _knock(stage: Stage) -> None:

@@ -65,10 +65,12 @@ class System:
         *,
         layout: Mapping[str, tuple[str, str | None]] = WHOLE,
         extra: Mapping[str, str] | None = None,
+        own: Mapping[str, Mapping[str, str]] | None = None,
     ) -> Self:
         """Apply the topics, start the sandbox, then the services, and return when all are ready.
 
-        `extra` comes before what the services are told otherwise, such as the addresses of servers.
+        `extra` comes before what the services are told otherwise, such as the addresses of servers; `own` is for
+        single processes, by their names.
         """
         chosen: list[int] = []
         for _ in range(len(layout) + 1):
@@ -83,13 +85,18 @@ class System:
         made = cls(folder, servers.kafka_bootstrap, database, fleet, {}, sandbox, environment)
         made._stack.push_async_callback(fleet.stop)
         try:
-            await made._start_processes(layout, chosen)
+            await made._start_processes(layout, chosen, own or {})
         except BaseException:
             await made.close()
             raise
         return made
 
-    async def _start_processes(self, layout: Mapping[str, tuple[str, str | None]], chosen: Sequence[int]) -> None:
+    async def _start_processes(
+        self,
+        layout: Mapping[str, tuple[str, str | None]],
+        chosen: Sequence[int],
+        told: Mapping[str, Mapping[str, str]],
+    ) -> None:
         arguments = ["services.sandbox", "--port", str(chosen[0])]
         await self.fleet.start(Spec("sandbox", arguments, {}, f"{self.sandbox_url}/_sandbox/world"))
         world = await self.world()
@@ -102,7 +109,8 @@ class System:
                 self.urls[service] = url
             own = {f"{service.upper()}_PORT": str(port), f"{service.upper()}_SPANS_FILE": str(self.spans(name))}
             arguments = [f"services.{service}", *(["--only", only] if only else [])]
-            specs.append(Spec(name, arguments, {**self.environment, **own}, f"{url}/ready"))
+            environment = {**self.environment, **own, **told.get(name, {})}
+            specs.append(Spec(name, arguments, environment, f"{url}/ready"))
         await self.fleet.start(*specs)
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, Self
@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import httpx
 
 from tests.support.processes import ROOT
+from tests.support.proxy import Proxy
 from tests.support.system import System
 from tests.support.traffic import (
     Ask,
@@ -46,14 +47,17 @@ class Stage:
     client: Client
     http: httpx.AsyncClient
     numbers: Iterator[int]
+    ways: Mapping[str, Proxy] = field(default_factory=dict)
+    """Those between services and servers that may be broken, as `Cluster.proxies` names them."""
 
     @classmethod
-    async def make(cls, system: System) -> Self:
+    async def make(cls, system: System, ways: Mapping[str, Proxy] | None = None) -> Self:
         operator = await make_operator(system)
         organization = await make_organization(system, operator, "watched")
         await name_accounts(system, operator, organization, [("page", PAGE)])
         http = httpx.AsyncClient(trust_env=False, timeout=15)
-        return cls(system, operator, organization, Client(system.urls, organization.key), http, count(1))
+        client = Client(system.urls, organization.key)
+        return cls(system, operator, organization, client, http, count(1), ways or {})
 
     async def close(self) -> None:
         for client in (self.operator, self.client):
