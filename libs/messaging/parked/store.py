@@ -281,9 +281,11 @@ SET locked_by = NULL, locked_until = NULL, last_error = $4, attempts = $5::integ
     next_attempt_at = CASE WHEN $7::boolean THEN clock_timestamp() + make_interval(secs => $8) ELSE next_attempt_at END
 WHERE consumer = $1 AND topic = $2 AND key = $3
 """
+# A new epoch: a replay that is under way has a claim no more, and its attempt belongs to a count that has ended.
 GO_ON: Final = """
 UPDATE parked_keys
-SET locked_by = NULL, locked_until = NULL, attempts = 0, next_attempt_at = now(), status = 'waiting'
+SET locked_by = NULL, locked_until = NULL, lease_epoch = nextval('parked_claims'), attempts = 0,
+    next_attempt_at = now(), status = 'waiting'
 WHERE consumer = $1 AND topic = $2 AND key = $3
 """
 
@@ -321,11 +323,12 @@ RELEASE: Final = """
 UPDATE parked_keys SET locked_by = NULL, locked_until = NULL
 WHERE consumer = $1 AND topic = $2 AND key = $3 AND lease_epoch = $4
 """
+# By its attempts too: a replay that came back late may have got on under the same claim, and counts anew.
 GIVE_UP: Final = """
 UPDATE parked_keys
 SET status = 'gave_up', locked_by = NULL, locked_until = NULL,
     last_error = 'its last attempt did not come to an end; before: ' || coalesce(last_error, 'nothing')
-WHERE consumer = $1 AND topic = $2 AND key = $3 AND lease_epoch = $4
+WHERE consumer = $1 AND topic = $2 AND key = $3 AND lease_epoch = $4 AND attempts = $5
 """
 
 
@@ -335,5 +338,5 @@ async def release(conn: Connection, consumer: str, key: Key, epoch: int) -> None
 
 
 async def give_up(conn: Connection, consumer: str, seen: Due) -> None:
-    """Let a key wait for a person though its last attempt never came back."""
-    await conn.execute(GIVE_UP, consumer, *seen.key, seen.epoch)
+    """Let a key wait for a person though its last attempt never came back; not one that went on since it was seen."""
+    await conn.execute(GIVE_UP, consumer, *seen.key, seen.epoch, seen.attempts)

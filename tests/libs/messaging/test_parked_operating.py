@@ -9,9 +9,11 @@ import pytest
 from libs.messaging.parked import operating, store
 from libs.postgres import Database
 from tests.support.databases import ServiceDatabase
-from tests.support.parking import CREATE, STATES, Bench
+from tests.support.parking import CREATE, FACTS, STATES, Bench
 
 pytestmark = pytest.mark.db
+
+KEY = (FACTS.name, "a")
 
 
 @pytest.fixture
@@ -85,3 +87,44 @@ async def test_of_two_states_of_one_version_the_list_shows_the_one_that_is_tried
         (shown,) = await operating.list_heads(conn, "ingest", topic=None, states=[STATES.name], limit=10)
         (tried,) = await store.newest_open(conn, "ingest", (STATES.name, "a"))
     assert shown.id == tried.id
+
+
+async def test_who_saw_a_key_exhausted_does_not_give_it_up_once_its_head_is_dropped(bench: Bench) -> None:
+    bench.fails = lambda _, __: True
+    await bench.poll([bench.log.fact("a", what) for what in ("deadly", "well")])
+    await bench.owner.execute("UPDATE parked_keys SET attempts = 20")
+    async with bench.database.acquire() as conn:
+        (exhausted,) = await store.due(conn, "ingest", [FACTS.name], 10)
+        await drop(bench, (await parked_ids(bench))[0])
+        await store.give_up(conn, "ingest", exhausted)
+    assert await key_state(bench) == ("waiting", 0, True)
+
+
+async def test_who_saw_a_key_exhausted_does_not_give_it_up_once_its_last_replay_got_on(bench: Bench) -> None:
+    bench.fails = lambda _, __: True
+    await bench.poll([bench.log.fact("a", what) for what in ("one", "two")])
+    await bench.replay()
+    slow = bench.replayer(most_attempts=2)
+    async with bench.database.acquire() as conn:
+        (seen,) = await store.due(conn, "ingest", [FACTS.name], 10)
+        epoch = await store.claim(
+            conn, "ingest", seen, "slow", lease_seconds=0.0, first_wait_seconds=0.0, longest_wait_seconds=0.0
+        )
+        assert epoch
+        (exhausted,) = await store.due(conn, "ingest", [FACTS.name], 10)
+        assert exhausted.attempts == 2
+        bench.fails = lambda _, what: what == "two"
+        await slow.replay_claimed(KEY, epoch)
+        await store.give_up(conn, "ingest", exhausted)
+    assert (await key_state(bench))[:2] == ("waiting", 1)
+
+
+async def test_a_replay_that_was_under_way_when_its_head_was_dropped_writes_nothing(bench: Bench) -> None:
+    bench.fails = lambda _, __: True
+    await bench.poll([bench.log.fact("a", what) for what in ("bad", "well")])
+    replayer = bench.replayer()
+    async with bench.database.transaction() as conn:
+        epoch = await replayer.claim_now(conn, KEY)
+    await drop(bench, (await parked_ids(bench))[0])
+    assert await replayer.replay_claimed(KEY, epoch) is None
+    assert await key_state(bench) == ("waiting", 0, True)
