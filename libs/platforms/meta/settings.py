@@ -41,7 +41,8 @@ class MetaSettings(BaseSettings):
     api_version: str = Field(default="v26.0", pattern=r"^v\d+\.\d+$")
     """v26.0 came out on 2026-07-29. Source: "Graph API changelog, versions", read 2026-11."""
     app_secrets: Mapping[str, SecretStr] = Field(default_factory=dict)
-    """JSON, app id to app secret; proves that calls come from our servers and makes the app's own token."""
+    """JSON, app id to app secret; proves that calls come from our servers and makes the app's own token. It checks the
+    app's webhooks too, unless an operator added the app to webhook_receiver."""
     multi_get: bool = False
     """Whether more than 50 objects may share a batch by `ids=` on the root. Meta ended that for every version on
     2026-10-27: it answers with an error (third party: six repositories that quote the changelog of v26.0, read

@@ -190,6 +190,7 @@ class ReplayOut(Answer):
     """What a replay did, or with `dry_run` would have done."""
 
     matched: int
+    """What came with a wrong signature is in no window; named by its id it is refused."""
     replayed: int
     """So many are processed again now; their records say what came of them."""
     refused: list[RefusedOut]
