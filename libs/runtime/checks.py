@@ -6,8 +6,13 @@ from libs.postgres.migrations import migration_files
 from libs.postgres.pool import Database
 from libs.runtime.health import Check, Health
 
-LOOP_AGE_LIMIT_SECONDS = 90.0
-"""Longer than the slowest poll; waiting for a database or a broker that is away is not standing still."""
+CONSUMER_AGE_LIMIT_SECONDS = 240.0
+"""Longer than a poll, or a part of one, can last: the server ends a transaction after 2 min (roles.sql), the pool gives
+up on a silent one after 150 s, and on a connection after 30 s. Waiting for a database or a broker that is away is not
+standing still.
+"""
+RELAY_AGE_LIMIT_SECONDS = 90.0
+"""Longer than the slowest turn."""
 WORKER_AGE_LIMIT_SECONDS = 300.0
 """A worker's round may hold a call to a platform and a wait for a lock; the leases of what it works on are shorter."""
 APPLIED = "SELECT version FROM schema_migrations"
@@ -24,8 +29,9 @@ def service_health(
     health.add_ready("database", database_answers(worker_database))
     health.add_ready("api database", database_answers(api_database), part="http")
     health.add_ready("schema", schema_migrated(worker_database, service))
-    limit = LOOP_AGE_LIMIT_SECONDS
+    limit = CONSUMER_AGE_LIMIT_SECONDS
     health.add_tick("consumer", consumer.last_poll_age_seconds, limit_seconds=limit, part="consumers")
+    limit = RELAY_AGE_LIMIT_SECONDS
     health.add_tick("relay", relay.last_turn_age_seconds, limit_seconds=limit, part="relay")
     return health
 

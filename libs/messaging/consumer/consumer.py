@@ -3,6 +3,7 @@
 What goes wrong, and what happens then:
     a record does not fit its contract     dead letter, in the same transaction; the offset moves on
     the batch fails                        halved, in savepoints, until the failing records are found
+    ... after a time limit                 each record alone, so that one that is slow is waited for twice, not often
     a record fails                         parked in the same transaction, and what comes of its key behind it
     a parked key is due                    replayed in order, beside the loop, with back-off (libs.messaging.parked)
     the database is away, a deadlock       the whole poll waits and is taken again
@@ -33,11 +34,11 @@ from libs.messaging.kafka_logs import limit_kafka_logs
 from libs.messaging.messages import Route
 from libs.messaging.parked.replay import Replayer
 from libs.messaging.parked.settling import Settler
-from libs.messaging.passing import others_were_in_the_way
+from libs.messaging.passing import is_away, others_were_in_the_way
 from libs.messaging.processing import Processor, count, note_delays
 from libs.messaging.records import Declarations, Incoming, Routing
 from libs.messaging.settings import KafkaSettings
-from libs.postgres import Database, is_available_error
+from libs.postgres import Database
 from libs.telemetry.redaction import safe_error
 
 Batch = Mapping[TopicPartition, Sequence[Incoming]]
@@ -69,7 +70,7 @@ class Consumer:
         self._routing = Routing(routes, declarations)
         self._processor = Processor(service, self._routing)
         self._settler = Settler(
-            service, database, self._routing, self._processor, self._options.replay.first_wait_seconds
+            service, database, self._routing, self._processor, self._options.replay.first_wait_seconds, self._beat
         )
         self._replayer = Replayer(
             service, database, self._routing, self._options.replay, most_attempts=kafka.parked_max_attempts
@@ -81,8 +82,11 @@ class Consumer:
         self._singly = False
 
     def last_poll_age_seconds(self) -> float:
-        """Seconds since the loop last polled, or last decided to wait for the database or the brokers."""
+        """Seconds since the loop last polled, began a part of a poll, or decided to wait for database or brokers."""
         return time.monotonic() - self._alive_at
+
+    def _beat(self) -> None:
+        self._alive_at = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume, and replay what is parked, until `stop` is set.
@@ -104,7 +108,7 @@ class Consumer:
 
     async def _run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            self._alive_at = time.monotonic()
+            self._beat()
             assignment = Assignment(self._options.revoke_limit_seconds, self._ages)
             try:
                 async with subscribed(
@@ -128,7 +132,7 @@ class Consumer:
         try:
             while not stop.is_set():
                 records = await (self._poll_singly(client) if self._singly else self._poll(client, stopping))
-                self._alive_at = time.monotonic()
+                self._beat()
                 metrics.LAST_POLL.set_to_current_time()
                 if records and not assignment.is_changing:
                     with assignment:
@@ -220,12 +224,12 @@ class Consumer:
 
     def _passes(self, error: Exception) -> bool:
         """Whether the same poll may succeed later as it is: the database is away, or others were in the way."""
-        if is_available_error(error):
+        if is_away(error):
             return True
         return others_were_in_the_way(error) and self._passing_failures < _MAX_PASSING_FAILURES
 
     async def _wait(self, stop: asyncio.Event, failures: int) -> None:
-        self._alive_at = time.monotonic()
+        self._beat()
         longest: float = min(
             self._options.max_wait_seconds, self._options.first_wait_seconds * 2 ** min(failures - 1, 20)
         )

@@ -25,10 +25,10 @@ from libs.messaging.parked import store
 from libs.messaging.parked.measuring import measure
 from libs.messaging.parked.options import ReplayOptions
 from libs.messaging.parked.store import Due, Key, Waiting
-from libs.messaging.passing import is_passing
+from libs.messaging.passing import cause_of, is_away, is_passing, ran_out_of_time
 from libs.messaging.processing import DEAD, DUPLICATE, UNWANTED, Outcomes, Processor, add, count
 from libs.messaging.records import Routing
-from libs.postgres import Connection, Database, is_available_error
+from libs.postgres import Connection, Database
 from libs.telemetry.redaction import safe_error
 
 _KEYS_AT_ONCE: Final = 100
@@ -70,6 +70,7 @@ class Replayer:
         self._most_attempts = most_attempts
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._measured_at = float("-inf")
+        self._slow: set[Key] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Replay what is due until `stop` is set; the running transaction is finished first."""
@@ -111,7 +112,7 @@ class Replayer:
             if not is_passing(error):
                 raise
             logger.warning("a replay was in the way of others or lost the database: %s", safe_error(error))
-            if not is_available_error(error):
+            if not is_away(error):
                 async with self._database.acquire() as conn:
                     await store.release(conn, self._consumer, key, epoch)
             metrics.REPLAYS.labels("undecided").inc()
@@ -159,20 +160,30 @@ class Replayer:
         )
 
     async def _replay_claimed(self, key: Key, epoch: int) -> Replayed | None:
-        """Replay as many records as may be; if that cannot be committed one, which otherwise is the failing one."""
-        for limit in (self._options.records, 1):
+        """Replay as many records as may be; if that cannot be committed one, which otherwise is the failing one.
+
+        A key that has run into the transaction's time limit is replayed record by record from then on: whatever stands
+        before the slow one would be undone with it each time, and again only one gained.
+        """
+        for limit in (1,) if key in self._slow else (self._options.records, 1):
             try:
-                return await self._replay_once(key, epoch, limit)
+                done = await self._replay_once(key, epoch, limit)
             except Exception as error:
                 if is_passing(error):
                     raise
                 refused = error
+                if ran_out_of_time(error):
+                    self._slow.add(key)
+            else:
+                if done is not None and done.is_free:
+                    self._slow.discard(key)
+                return done
         async with self._database.transaction() as conn:
             attempts = await store.lock_claimed(conn, self._consumer, key, epoch)
             first = await self._first(conn, key, 1)
             if attempts is None or not first:
                 return None
-            failed = (first[0].id, safe_error(refused))
+            failed = (first[0].id, safe_error(cause_of(refused)))
             await self._fail(conn, key, failed, attempts, progressed=False)
         return Replayed(failed=failed)
 
@@ -213,7 +224,7 @@ class Replayer:
                 if outcome == UNWANTED:
                     raise Unwanted("nothing here wants events of its type any more")
         except Exception as error:  # a handler may raise anything
-            if is_passing(error):
+            if is_passing(error) or ran_out_of_time(error):  # the latter has ended the transaction too
                 raise
             logger.warning("a parked record fails again: %s", safe_error(error), extra={"parked_id": str(waiting.id)})
             done.failed = (waiting.id, safe_error(error))

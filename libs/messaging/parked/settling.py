@@ -4,6 +4,11 @@ A record that fails for a reason of its own is found by halving what failed, eac
 well are applied as a whole, and of the failing record's key nothing more. After one that failed parts are small and
 grow while they are well, so that where everything fails each record is tried once. What fails is parked in the
 transaction that applies the rest: afterwards every record of the poll is settled and its offsets can be committed.
+
+Where an attempt failed only after a time limit, of a lock's or of the transaction's, halving would take a dozen such
+waits, which one transaction does not live to see. Then each record has a transaction of its own: one wait for one
+that is slow. What is committed so far is told from the rest by the inbox if the poll must come again, and of a key
+that failed nothing later is applied, so its order is whole wherever that ends.
 """
 
 import logging
@@ -16,6 +21,7 @@ from libs.messaging import metrics
 from libs.messaging.kept import storable
 from libs.messaging.parked import store
 from libs.messaging.parked.store import Key, ToPark
+from libs.messaging.passing import cause_of, costs_time
 from libs.messaging.processing import PARKED, Outcomes, Processor, add, type_of
 from libs.messaging.records import Incoming, Routing
 from libs.postgres import Connection, Database
@@ -25,6 +31,7 @@ _MOST_LOGGED: Final = 3
 """Failing records of one poll that are logged with their trace; of the others only the number."""
 
 Begin = Callable[[], AbstractAsyncContextManager[Connection]]
+Passes = Callable[[Exception], bool]
 
 logger = logging.getLogger(__name__)
 
@@ -39,18 +46,25 @@ class Settler:
         routing: Routing,
         processor: Processor,
         first_wait_seconds: float,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        """Build it; `beat` is called before each part: a poll that is taken in parts may last."""
         self._consumer = consumer
         self._database = database
         self._routing = routing
         self._processor = processor
         self._first_wait_seconds = first_wait_seconds
+        self._beat = beat
 
-    async def settle(self, items: Sequence[Incoming], passes: Callable[[Exception], bool]) -> Outcomes:
+    async def settle(self, items: Sequence[Incoming], passes: Passes) -> Outcomes:
         """Have every record handled, parked or dead-lettered, in one transaction if it can be.
 
         An error that `passes` is raised, and so is one of the parking itself: the records must come again.
         """
+
+        def ends_transaction(error: Exception) -> bool:
+            return passes(error) or costs_time(error)
+
         try:
             async with self._database.transaction() as conn:
                 return await self._settle_whole(conn, items)
@@ -58,14 +72,18 @@ class Settler:
             if passes(error):
                 raise
             metrics.FAILURES.labels("batch").inc()
-            logger.warning("a batch failed and is taken in parts: %s", safe_error(error))
-        try:
-            async with self._database.transaction() as conn:
-                return await self._settle_in_parts(items, lambda: _savepoint(conn), passes)
-        except Exception as error:  # a constraint that is checked at commit
-            if passes(error):
-                raise
-        return await self._settle_in_parts(items, self._database.transaction, passes)
+            logger.warning("a batch failed and is taken in parts: %s", safe_error(cause_of(error)))
+            singly = costs_time(error)
+        if not singly:
+            try:
+                async with self._database.transaction() as conn:
+                    return await self._settle_in_parts([list(items)], lambda: _savepoint(conn), ends_transaction)
+            except Exception as error:  # a constraint that is checked at commit, or a time limit
+                if passes(error):
+                    raise
+                singly = costs_time(error)
+        parts = [[item] for item in items] if singly else [list(items)]
+        return await self._settle_in_parts(parts, self._database.transaction, passes)
 
     async def _settle_whole(self, conn: Connection, items: Sequence[Incoming]) -> Outcomes:
         """Apply records in the open transaction, but put those of blocked keys behind what waits there.
@@ -87,16 +105,15 @@ class Settler:
         await store.park(conn, self._consumer, behind)
         return add(await self._processor.apply(conn, free), _parked(behind))
 
-    async def _settle_in_parts(
-        self, items: Sequence[Incoming], begin: Begin, passes: Callable[[Exception], bool]
-    ) -> Outcomes:
+    async def _settle_in_parts(self, parts: Sequence[list[Incoming]], begin: Begin, passes: Passes) -> Outcomes:
         """Apply what can be applied and park the rest; `begin` opens a savepoint, or a transaction, for each part."""
         outcomes: Outcomes = {}
         failed: dict[Key, str] = {}
         to_park: list[ToPark] = []
-        todo = deque([list(items)])
-        trust = len(items)
+        todo = deque(parts)
+        trust = max(map(len, parts), default=0)
         while todo:
+            self._beat()
             part = todo.popleft()
             if len(part) > trust:
                 todo.appendleft(part[trust:])
@@ -111,10 +128,10 @@ class Settler:
                 if passes(error):
                     raise
                 if len(part) > 1:
-                    todo.extendleft((part[len(part) // 2 :], part[: len(part) // 2]))
+                    todo.extendleft(reversed(_smaller(part, error)))
                     continue
                 _report(part[0], error, len(failed))
-                failed[self._key(part[0])] = text = storable(safe_error(error))
+                failed[self._key(part[0])] = text = storable(safe_error(cause_of(error)))
                 to_park.append(ToPark(part[0], self._key(part[0]), text))
                 trust = 1
             else:
@@ -146,6 +163,14 @@ class Settler:
 
     def _key(self, item: Incoming) -> Key:
         return item.record.topic, self._routing.blocking_key(item)
+
+
+def _smaller(part: list[Incoming], error: Exception) -> list[list[Incoming]]:
+    """Give what a failed part is tried as next, in order."""
+    if costs_time(error):
+        return [[item] for item in part]
+    half = len(part) // 2
+    return [part[:half], part[half:]]
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from libs.messaging.consumer import Consumer
 from libs.messaging.relay import Relay
 from libs.postgres import Database
 from libs.postgres.migrations import migrate_down, migration_files
-from libs.runtime.checks import LOOP_AGE_LIMIT_SECONDS, database_answers, schema_migrated, service_health
+from libs.runtime.checks import RELAY_AGE_LIMIT_SECONDS, database_answers, schema_migrated, service_health
 from tests.support.databases import ServiceDatabase
 
 pytestmark = pytest.mark.db
@@ -51,7 +51,7 @@ async def test_a_service_whose_relay_stands_still_is_neither_live_nor_ready(inge
     try:
         health = service_health("ingest", worker, api, cast(Consumer, consumer), cast(Relay, relay))
         assert await health.ready() == {}
-        relay.age_seconds = LOOP_AGE_LIMIT_SECONDS + 1
+        relay.age_seconds = RELAY_AGE_LIMIT_SECONDS + 1
         assert set(await health.live()) == set(await health.ready()) == {"relay"}
         await api.close()
         assert set(await health.ready()) == {"relay", "api database"}
