@@ -11,7 +11,7 @@ from uuid import UUID
 
 from libs.events.topics import topic as declared_topic
 from libs.messaging import inbox, operator_actions
-from libs.messaging.kept import Headers, KeptRecord, headers_of
+from libs.messaging.kept import Headers, KeptRecord, headers_json, headers_of
 from libs.messaging.messages import Route
 from libs.messaging.operator_actions import MAX_NOTE_CHARS, CannotChange, check_edit, read_kept
 from libs.messaging.parked import store
@@ -163,9 +163,11 @@ async def edit(
     await operator_actions.note(conn, actor, "edit", "parked", record_id, replaced_value=parked.value)
 
 
+# An id is unique within its source only, which is a header like any other.
 TWIN_WAITS: Final = """
 SELECT EXISTS (
-    SELECT FROM parked WHERE event_id = $2 AND consumer = $1 AND status = 'open' AND id <> $3
+    SELECT FROM parked
+    WHERE event_id = $2 AND consumer = $1 AND status = 'open' AND id <> $3 AND headers @> $4::jsonb
 )
 """
 
@@ -216,7 +218,8 @@ async def _remember(conn: Connection, parked: Parked, routes: Sequence[Route], d
     # A state may come again: it is whole, and its version keeps its order.
     if item.route.once and not routing.is_state(parked.topic):
         envelope = item.message.envelope
-        if not await conn.fetchval(TWIN_WAITS, parked.consumer, envelope.id, parked.id):
+        source = headers_json([("ce_source", envelope.source.encode())])
+        if not await conn.fetchval(TWIN_WAITS, parked.consumer, envelope.id, parked.id, source):
             await inbox.remember(conn, parked.consumer, [(envelope.source, envelope.id)])
 
 

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from libs.messaging.parked import operating, store
+from libs.messaging.processing import DUPLICATE
 from libs.postgres import Database
 from tests.support.databases import ServiceDatabase
 from tests.support.parking import CREATE, FACTS, STATES, Bench
@@ -128,3 +129,16 @@ async def test_a_replay_that_was_under_way_when_its_head_was_dropped_writes_noth
     await drop(bench, (await parked_ids(bench))[0])
     assert await replayer.replay_claimed(KEY, epoch) is None
     assert await key_state(bench) == ("waiting", 0, True)
+
+
+async def test_a_record_of_another_source_is_no_twin_of_a_dropped_one(bench: Bench) -> None:
+    bench.fails = lambda _, __: True
+    ours = bench.log.fact("a", "ours", event_id="same")
+    theirs = bench.log.fact("a", "theirs", event_id="same")
+    theirs.headers = [(name, b"another" if name == "ce_source" else value) for name, value in theirs.headers]
+    await bench.poll([ours, theirs])
+    await drop(bench, (await parked_ids(bench))[0])
+    bench.fails = lambda _, __: False
+    await bench.replay()
+    assert await bench.applied() == ["theirs"]
+    assert await bench.poll([ours, theirs]) == {DUPLICATE: 2}
