@@ -183,7 +183,8 @@ async def drop(
     """Give a record up; it is kept, with the reason. When it was the next to be tried, its key is due at once.
 
     Its id counts as handled from now on, so that Kafka cannot bring it back, unless another record of the same id
-    waits: that one then has its turn. Raises: CannotChange when it is not open.
+    waits: that one then has its turn. Of a route without an inbox, and of a state topic, it is judged anew when it
+    comes again. Raises: CannotChange when it is not open.
     """
     parked = await lock_open(conn, record_id)
     was_next = await _is_next(conn, parked, declarations)

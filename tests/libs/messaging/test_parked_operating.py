@@ -1,13 +1,15 @@
 """What an operator's changes do to a key that waits: what goes on, what keeps waiting, what is remembered."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from libs.messaging.parked import operating, store
-from libs.messaging.processing import DUPLICATE
+from libs.messaging.processing import DUPLICATE, HANDLED, PARKED
+from libs.messaging.records import Routing
 from libs.postgres import Database
 from tests.support.databases import ServiceDatabase
 from tests.support.parking import CREATE, FACTS, STATES, Bench
@@ -142,3 +144,16 @@ async def test_a_record_of_another_source_is_no_twin_of_a_dropped_one(bench: Ben
     await bench.replay()
     assert await bench.applied() == ["theirs"]
     assert await bench.poll([ours, theirs]) == {DUPLICATE: 2}
+
+
+async def test_a_dropped_record_of_a_route_without_inbox_is_known_until_its_handler_is_mended(bench: Bench) -> None:
+    bench.routes = [replace(route, once=route.topic != FACTS.name) for route in bench.routes]
+    bench.routing = Routing(bench.routes, bench.declarations)
+    record = bench.log.fact("a", "bad")
+    bench.fails = lambda _, __: True
+    await bench.poll([record])
+    await drop(bench, (await parked_ids(bench))[0])
+    assert await bench.poll([record]) == {PARKED: 1}
+    assert (await bench.parked(), await bench.blocked()) == ([("a", "dropped")], [])
+    bench.fails = lambda _, __: False
+    assert await bench.poll([record]) == {HANDLED: 1}
