@@ -23,7 +23,7 @@ KEPT_MS: Final = 7 * DAY_MS
 MAX_MESSAGE_BYTES: Final = 1_048_576
 """Largest record batch, headers and frame included. A result that does not fit is split into parts by its writer."""
 MAX_DEAD_LETTER_BYTES: Final = 2 * MAX_MESSAGE_BYTES
-"""The untouched record and our headers that say why it is there."""
+"""The record and our headers that say why it is there."""
 
 TopicKind = Literal["command", "fact", "state"]
 
@@ -69,8 +69,9 @@ def _dead_letters(service: str) -> Topic:
         name=f"{service}.dead_letters",
         kind="fact",
         events=(),
-        key="as the source",
-        summary="records that do not fit their contract, untouched, with why, where from and when in headers",
+        key="as the source, what is no text replaced",
+        summary="records that do not fit their contract, value and headers as they came, and in more headers why,"
+        " where from and when",
         written_by=(service,),
         read_by=("operators",),
         max_message_bytes=MAX_DEAD_LETTER_BYTES,
