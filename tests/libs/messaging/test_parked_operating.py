@@ -157,3 +157,20 @@ async def test_a_dropped_record_of_a_route_without_inbox_is_known_until_its_hand
     assert (await bench.parked(), await bench.blocked()) == ([("a", "dropped")], [])
     bench.fails = lambda _, __: False
     assert await bench.poll([record]) == {HANDLED: 1}
+
+
+async def test_a_key_that_was_blocked_by_hand_collects_its_records_unhandled(bench: Bench) -> None:
+    """What runbook ConsumerStalled does about a record that ends every process that handles it."""
+    async with bench.database.acquire() as conn:
+        await conn.execute(
+            "INSERT INTO parked_keys (consumer, topic, key, status, next_attempt_at, last_error) "
+            "VALUES ('ingest', $1, 'a', 'gave_up', now(), 'ends its process')",
+            FACTS.name,
+        )
+    await bench.poll([bench.log.fact(key, f"{key}{n}") for n in range(2) for key in "ab"])
+    assert await bench.applied() == ["b0", "b1"]
+    await bench.replay()
+    assert await bench.blocked() == [("a", "gave_up")]
+    await drop(bench, (await parked_ids(bench))[0])
+    await bench.replay()
+    assert await bench.applied() == ["b0", "b1", "a1"]
