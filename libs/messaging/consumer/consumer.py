@@ -29,7 +29,7 @@ from libs.messaging.consumer.client import subscribed
 from libs.messaging.consumer.lag import LagAges, LagWatch
 from libs.messaging.consumer.options import ConsumerOptions
 from libs.messaging.consumer.partitions import Assignment
-from libs.messaging.consumer.unreadable import REASON, Unreadable, next_record
+from libs.messaging.consumer.unreadable import REASON, Unreadable, UnreadableRecord, next_record
 from libs.messaging.kafka_logs import limit_kafka_logs
 from libs.messaging.messages import Route
 from libs.messaging.parked.replay import Replayer
@@ -131,7 +131,7 @@ class Consumer:
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
-                records = await (self._poll_singly(client) if self._singly else self._poll(client, stopping))
+                records = await (self._poll_singly(client, stop) if self._singly else self._poll(client, stopping))
                 self._beat()
                 metrics.LAST_POLL.set_to_current_time()
                 if records and not assignment.is_changing:
@@ -161,20 +161,32 @@ class Consumer:
         finally:
             poll.cancel()
 
-    async def _poll_singly(self, client: Any) -> Mapping[TopicPartition, Sequence[Any]]:
+    async def _poll_singly(self, client: Any, stop: asyncio.Event) -> Mapping[TopicPartition, Sequence[Any]]:
         """Poll one record, in search of one that cannot be read, which becomes a dead letter without its bytes."""
         try:
             records = await next_record(client)
         except Unreadable as error:
             logger.error("%s", error)  # noqa: TRY400  its trace says nothing
-            async with self._database.transaction() as connection:
-                await self._processor.apply(connection, [Incoming(error.record, reason=REASON)])
-            place = TopicPartition(error.record.topic, error.record.partition)
-            await self._commit(client, {place: error.record.offset + 1})
-            _ignoring_revoked(client.seek, place, error.record.offset + 1)
+            await self._bury(client, error.record, stop)
             return {}
         self._singly = bool(records)
         return records
+
+    async def _bury(self, client: Any, record: UnreadableRecord, stop: asyncio.Event) -> None:
+        """Keep the dead letter of a record that cannot be read and go past it, or wait and come to it again."""
+        place = TopicPartition(record.topic, record.partition)
+        try:
+            async with self._database.transaction() as connection:
+                outcomes = await self._processor.apply(connection, [Incoming(record, reason=REASON)])
+        except Exception as error:  # noqa: BLE001  whatever it is, the record must come again
+            self._note_failure(error)
+            _ignoring_revoked(client.seek, place, record.offset)
+            await self._wait(stop, self._passing_failures)
+            return
+        count(outcomes)
+        await self._commit(client, {place: record.offset + 1})
+        _ignoring_revoked(client.seek, place, record.offset + 1)
+        self._passing_failures = 0
 
     async def _handle(self, client: Any, records: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Take a poll's records to their end: handled and committed, or back to be polled again."""
@@ -185,9 +197,7 @@ class Consumer:
         try:
             outcomes = await self._settler.settle([item for some in batch.values() for item in some], self._passes)
         except Exception as error:  # noqa: BLE001  whatever it is, the records must come again
-            self._passing_failures += 1
-            metrics.FAILURES.labels("poll").inc()
-            logger.warning("the poll is taken again: %s", safe_error(error))
+            self._note_failure(error)
             for partition, items in batch.items():
                 _ignoring_revoked(client.seek, partition, items[0].record.offset)
             return
@@ -197,6 +207,11 @@ class Consumer:
         self._ages.end(client, records)
         note_delays(self._routing, batch.values())
         metrics.POLL_SECONDS.observe(time.monotonic() - started)
+
+    def _note_failure(self, error: Exception) -> None:
+        self._passing_failures += 1
+        metrics.FAILURES.labels("poll").inc()
+        logger.warning("the poll is taken again: %s", safe_error(error))
 
     def _read(self, records: Mapping[TopicPartition, Sequence[Any]]) -> Batch:
         """Read every record by its contract.

@@ -14,6 +14,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.util import calc_crc32c
+from prometheus_client import REGISTRY
 
 from libs.events.ingest_identities import Organization
 from libs.events.requests import RequestSubmitted
@@ -221,7 +222,8 @@ class _BadName(BatchBuilder):  # type: ignore[misc]  # aiokafka ships no annotat
         return batch
 
 
-async def test_a_record_that_the_client_cannot_read_becomes_a_dead_letter_by_its_place(bench: Bench) -> None:
+async def _publish_unreadable(bench: Bench) -> None:
+    """Publish a batch of four records, of which the client can read the first two."""
     producer = AIOKafkaProducer(bootstrap_servers=bench.bootstrap)
     await producer.start()
     batch = _BadName(100_000, 0)
@@ -230,6 +232,10 @@ async def test_a_record_that_the_client_cannot_read_becomes_a_dead_letter_by_its
         batch.append(timestamp=None, key=b"k", value=BODY, headers=headers)
     await (await producer.send_batch(batch, bench.topic.name, partition=0))
     await producer.stop()
+
+
+async def test_a_record_that_the_client_cannot_read_becomes_a_dead_letter_by_its_place(bench: Bench) -> None:
+    await _publish_unreadable(bench)
     await bench.publish((b"other", BODY, headers_for(RequestSubmitted)), partition=1)
     async with running(bench.consumer()):
         await bench.publish((b"next", BODY, headers_for(RequestSubmitted)))
@@ -238,6 +244,31 @@ async def test_a_record_that_the_client_cannot_read_becomes_a_dead_letter_by_its
     letters = await bench.owner.fetch("SELECT record_offset, value, reason FROM dead_letters ORDER BY record_offset")
     assert [(letter["record_offset"], letter["value"]) for letter in letters] == [(2, None), (3, None)]
     assert all("still in Kafka" in letter["reason"] for letter in letters)
+    assert REGISTRY.get_sample_value("dead_letters_total", {"topic": bench.topic.name}) == 2
+
+
+AWAY_TWICE = """
+CREATE SEQUENCE tries;
+CREATE FUNCTION be_away() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF nextval('ingest.tries') <= 2 THEN
+        RAISE 'the database system is shutting down' USING ERRCODE = 'cannot_connect_now';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER away BEFORE INSERT ON dead_letters FOR EACH ROW EXECUTE FUNCTION be_away();
+"""
+
+
+async def test_a_database_that_goes_away_while_an_unreadable_record_is_kept_only_delays(bench: Bench) -> None:
+    await bench.owner.execute(AWAY_TWICE)
+    await _publish_unreadable(bench)
+    async with running(bench.consumer()):
+        await bench.publish((b"next", BODY, headers_for(RequestSubmitted)))
+        await bench.until_seen(3)
+    assert await bench.seen() == ["k@0", "k@1", "next@4"]
+    letters = await bench.owner.fetch("SELECT record_offset FROM dead_letters ORDER BY record_offset")
+    assert [letter["record_offset"] for letter in letters] == [2, 3]
 
 
 async def test_a_failing_record_is_parked_loudly_with_its_key_and_every_other_key_goes_on(
