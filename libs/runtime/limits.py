@@ -23,12 +23,7 @@ class ProtocolLimits:
     linger_seconds: float = DISCARD_SECONDS
     """How long a client may go on sending what will not be read."""
     linger_bytes: int = DISCARDED_BYTES
+    fresh_seconds: float = 1.0
+    """Who has kept us waiting for less is not made to go when places run out."""
     pipelined: int = 16
     """Requests that may wait behind the one being served."""
-
-
-@dataclass(slots=True)
-class Room:
-    """What the connections of one server share: until when there is no use in looking for one to close."""
-
-    none_until: float = 0.0

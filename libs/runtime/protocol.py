@@ -3,7 +3,7 @@
 - Deadlines for a request's head, its body, an idle connection, a client that does not read. A byte extends none of
   them, so who trickles is cut like who is silent.
 - Heads, trailers and chunk extensions have a size, connections a number. Where there are too many, the ones that have
-  been idle longest make room for new ones.
+  been idle longest make room for new ones; where too many requests are served, those that wait for slow clients.
 - A request whose length can be read in two ways is refused and the connection closed, and so is a repeated or missing
   Host. Trailers never become headers. An offer to upgrade is ignored, as RFC 9110 section 7.8 allows.
 - A refusal comes after the answers to the requests before it, and the connection stays open for reading for a moment,
@@ -11,7 +11,6 @@
 """
 
 import asyncio
-import heapq
 import math
 from enum import Enum
 from typing import Any, Final
@@ -24,16 +23,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from libs.runtime.cycle import Cycle, Refused
-from libs.runtime.limits import ProtocolLimits, Room
+from libs.runtime.limits import ProtocolLimits
+from libs.runtime.room import Room
 from libs.telemetry.metrics import counter, gauge
 
 CUT: Final = counter(
     "http_server_cut_connections_total", "Connections that the server ended for breaking a rule or a limit", ["reason"]
 )
 CONNECTIONS: Final = gauge("http_server_connections", "Open connections of clients")
-_ROOM_MADE: Final = 32
-_FRESH_SECONDS: Final = 1.0
-_NO_ROOM_SECONDS: Final = 0.1
 _FRAMING: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 _UPGRADING: Final = frozenset({b"upgrade", b"connection"})
 _OVERHEAD_PER_BYTE: Final = 8
@@ -79,7 +76,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal: bytes | None = None  # to be sent when what came before is answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        full = len(self.connections) >= self._limits.connections and not self._make_room()
+        full = len(self.connections) >= self._limits.connections and not self._room.make_for_connection()
         super().connection_made(transport)
         CONNECTIONS.set(len(self.connections))
         if full:  # and not for a moment longer: those who are refused are connections too
@@ -265,6 +262,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Answer for the server and end the connection, once the requests before this one are answered."""
         CUT.labels(refused.reason).inc()
         if self.transport.is_closing():
+            self.transport.abort()
             return
         cycle = self.cycle
         is_its_body = self._phase is _Phase.BODY
@@ -302,26 +300,46 @@ class LimitedProtocol(HttpToolsProtocol):
         self._expect(_Phase.NOTHING, self._limits.linger_seconds)
         self.transport.close()
 
-    def _make_room(self) -> bool:
-        """Close those connections that were idle longest, or slow longest with a head; give whether there were any."""
-        now = self.loop.time()
-        if now < self._room.none_until:
-            return False
-        fresh = now + self._limits.head_seconds - _FRESH_SECONDS
-        others = [each for each in self.connections if isinstance(each, LimitedProtocol) and each.is_idle(fresh)]
-        oldest = heapq.nsmallest(_ROOM_MADE, others, key=lambda each: each._deadline)
-        for each in oldest:
-            CUT.labels("made_room").inc()
-            each._close()
-        if not oldest:
-            self._room.none_until = now + _NO_ROOM_SECONDS
-        return bool(oldest)
+    @property
+    def deadline(self) -> float:
+        """When what is expected of the client is given up."""
+        return min(self._deadline, self._write_deadline)
 
-    def is_idle(self, fresh: float) -> bool:
-        """Whether nothing is being served, and nothing but a slow head is being read."""
+    def is_spare(self, now: float) -> bool:
+        """Whether nothing is being served here, and nothing but a slow head is being read."""
+        limits = self._limits
+        if self._phase is _Phase.NOTHING:
+            return self._deadline < now + limits.linger_seconds - limits.fresh_seconds
         if self.cycle is not None and not self.cycle.response_complete:
             return False
-        return self._phase is _Phase.IDLE or (self._phase is _Phase.HEAD and self._deadline < fresh)
+        is_slow = self._deadline < now + limits.head_seconds - limits.fresh_seconds
+        return self._phase is _Phase.IDLE or (self._phase is _Phase.HEAD and is_slow)
+
+    def leave(self) -> None:
+        """Make room for another connection."""
+        CUT.labels("made_room").inc()
+        if self._phase is _Phase.NOTHING:
+            self._deadline = math.inf
+            self.transport.abort()
+        else:
+            self._close()
+
+    def is_slow(self, now: float) -> bool:
+        """Whether the request being served has long been waiting for its body, or for room for its answer."""
+        if self.flow.write_paused:
+            is_long = self._write_deadline < now + self._limits.write_seconds - self._limits.fresh_seconds
+            return is_long and not self.cycle.response_complete
+        is_long = self._deadline < now + self._limits.body_seconds - self._limits.fresh_seconds
+        return is_long and self._phase is _Phase.BODY and not self.flow.read_paused and not self.pipeline
+
+    def give_up(self) -> None:
+        """Make room for another request."""
+        if self.flow.write_paused:
+            self._write_deadline = math.inf
+            CUT.labels("answer_made_room").inc()
+            self.transport.abort()
+        else:
+            self._refuse(Refused(503, "body_made_room", "Others need the place that this body kept by coming slowly."))
 
     def _expect(self, phase: _Phase, seconds: float) -> None:
         """Expect something by a time. The one timer is armed again when it rings: most deadlines never touch it."""

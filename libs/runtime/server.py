@@ -11,10 +11,11 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from libs.runtime.limits import ProtocolLimits, Room
+from libs.runtime.limits import ProtocolLimits
 from libs.runtime.observe import PROBES
 from libs.runtime.problems import problem_response, unavailable
 from libs.runtime.protocol import LimitedProtocol
+from libs.runtime.room import Room
 from libs.runtime.settings import ServiceSettings
 from libs.telemetry.metrics import counter
 
@@ -39,10 +40,11 @@ class HttpServer:
         """Listen, serve, and after `stop` answer what is in flight. Raises OSError when the address is taken."""
         listener = listen(self._settings.host, self._settings.port)
         host, port = listener.getsockname()[:2]
+        room = Room()
         server = _Server(
             uvicorn.Config(
-                OverloadGuard(self._app, self._settings.max_concurrent_requests),
-                http=cast(Any, partial(LimitedProtocol, self._limits, Room())),
+                OverloadGuard(self._app, self._settings.max_concurrent_requests, room),
+                http=cast(Any, partial(LimitedProtocol, self._limits, room)),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -52,6 +54,7 @@ class HttpServer:
                 timeout_graceful_shutdown=max(1, int(self._settings.drain_seconds)),
             )
         )
+        room.occupants = cast(set[LimitedProtocol], server.server_state.connections)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         _log.info("listening", extra={"host": host, "port": port})
@@ -67,19 +70,22 @@ class HttpServer:
 class OverloadGuard:
     """Answers 503 with `Retry-After` while too many requests are being served; probes always pass.
 
-    A process that is busy must not be taken for one that is dead.
+    A process that is busy must not be taken for one that is dead. Requests that wait for slow clients make room first:
+    a few who send nothing but heads, or read no answers, would shut out everybody else.
     """
 
-    def __init__(self, app: ASGIApp, max_requests: int) -> None:
+    def __init__(self, app: ASGIApp, max_requests: int, room: Room) -> None:
         self._app = app
         self._max = max_requests
+        self._room = room
         self._serving = 0
+        self._places = 0  # of those who are about to leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
-        if self._serving >= self._max:
+        if self._serving >= self._max and not self._take_place():
             REFUSED.inc()
             busy = unavailable(f"{self._max} requests are being served, which is as many as we take at a time.")
             await problem_response(busy.problem, busy.headers)(scope, receive, send)
@@ -89,6 +95,19 @@ class OverloadGuard:
             await self._app(scope, receive, send)
         finally:
             self._serving -= 1
+
+    def _take_place(self) -> bool:
+        """Take the place of one that was cut. They leave in the loop's next turn, and until then are still counted."""
+        if not self._places:
+            self._places = self._room.make_for_requests()
+            if not self._places:
+                return False
+            asyncio.get_running_loop().call_soon(self._forget_places)
+        self._places -= 1
+        return True
+
+    def _forget_places(self) -> None:
+        self._places = 0
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -340,6 +340,18 @@ async def test_idle_connections_make_room_for_new_ones() -> None:
             writer.close()
 
 
+async def test_connections_that_take_their_time_to_go_make_room_for_new_ones() -> None:
+    limits = ProtocolLimits(connections=2, linger_seconds=60, fresh_seconds=0.1)
+    async with serving(Echo(), limits) as port, client(port) as one, client(port) as two:
+        for each in (one, two):
+            each.send(b"POST /early HTTP/1.1\r\nHost: bus\r\nContent-Length: 2000000\r\n\r\n")
+            assert statuses_of(await each.rest()) == [401]
+        await asyncio.sleep(0.2)
+        async with client(port) as three:
+            three.send(HEAD + b"Content-Length: 2\r\n\r\nhi")
+            assert (await three.answer()).endswith(b"hi")
+
+
 async def test_a_new_connection_is_refused_while_all_others_are_being_served() -> None:
     echo = Echo()
     async with serving(echo, ProtocolLimits(connections=2)) as port, client(port) as one, client(port) as two:
