@@ -26,6 +26,9 @@ _OVERDUE_LEASES = {
     "a shard of the outbox": "SELECT name FROM {schema}.leases WHERE until < now() - interval '5 s'",
 }
 
+_READS = {service: [topic.name for topic in TOPICS if service in topic.read_by] for service in SCHEMAS}
+"""Each service's group has its name."""
+
 
 async def what_is_left(system: System) -> list[str]:
     """Say what is still under way, on any side; empty when everything has settled."""
@@ -39,7 +42,7 @@ async def what_is_left(system: System) -> list[str]:
     left += await _some(system, "batching.calls", "status IN ('pending', 'processing')", "has not ended")
     left += await _some(system, "webhooks.webhook_events", "status IN ('received', 'processing')", "is not processed")
     left += await _some(system, "webhooks.webhook_events", "next_attempt_at IS NOT NULL", "is to be tried again")
-    return left or await consumers_behind(system.kafka_bootstrap)
+    return left or await consumers_behind(system.kafka_bootstrap, _READS)
 
 
 async def _some(system: System, table: str, condition: str, what: str) -> list[str]:

@@ -55,5 +55,14 @@ async def test_a_group_is_behind_where_it_committed_less_than_there_is_and_where
     async with AIOKafkaConsumer(bootstrap_servers=topics.bootstrap, group_id=group, enable_auto_commit=False) as client:
         client.assign([TopicPartition(topic, 0)])
         await client.commit({TopicPartition(topic, 0): 1})
-    behind = [line for line in await consumers_behind(topics.bootstrap) if line.startswith(group)]
+    behind = [line for line in await consumers_behind(topics.bootstrap, {}) if line.startswith(group)]
     assert sorted(behind) == [f"{group} {topic}/0: 1 of 2", f"{group} {topic}/1: 0 of 2"]
+
+
+@pytest.mark.kafka
+async def test_a_group_that_the_brokers_do_not_know_is_behind_in_all_that_it_should_read(topics: Topics) -> None:
+    topic, other, group = await topics.create("unread"), await topics.create("read"), f"away-{uuid.uuid4().hex}"
+    async with AIOKafkaProducer(bootstrap_servers=topics.bootstrap) as producer:
+        await producer.send_and_wait(topic, b"x", partition=0)
+    behind = await consumers_behind(topics.bootstrap, {group: [topic, other]})
+    assert [line for line in behind if line.startswith(group)] == [f"{group} {topic}/0: 0 of 1"]

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,20 +106,21 @@ def keys_on_several_partitions(records: Iterable[Published]) -> list[str]:
     return [f"{topic} {key}: {numbers}" for (topic, key), numbers in places.items() if len(numbers) > 1]
 
 
-async def consumers_behind(bootstrap: str) -> list[str]:
+async def consumers_behind(bootstrap: str, reads: Mapping[str, Collection[str]]) -> list[str]:
     """Name the partitions in which a group has not committed everything: `group topic/partition: 3 of 7`.
 
-    Of a topic that a group has committed anything of, also those of which it has committed nothing.
+    Of a topic that a group has committed anything of, or that it reads (`reads`: group -> topics), also those of which
+    it has committed nothing: a group that the brokers do not know has read nothing.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     await asyncio.gather(admin.start(), consumer.start())
     try:
-        groups = {name for name, _ in await admin.list_consumer_groups()}
+        groups = reads.keys() | {name for name, _ in await admin.list_consumer_groups()}
         behind = []
         for group in sorted(groups):
             committed = await admin.list_consumer_group_offsets(group)
-            topics = {place.topic for place in committed}
+            topics = {place.topic for place in committed} | set(reads.get(group, ()))
             ends = await consumer.end_offsets(
                 [TopicPartition(topic, number) for topic in topics for number in await _partitions(consumer, topic)]
             )
