@@ -1,16 +1,13 @@
 """Faults at seeded random times: the same seed gives the same plan, which is data and can be printed."""
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal, TypeVar
 
-import httpx
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -20,8 +17,7 @@ from tests.support.proxy import Proxy
 from tests.support.until import until
 
 T = TypeVar("T")
-_READY_SECONDS = 180.0
-"""A process starts in two seconds, unless others have the machine."""
+_LEADER_SECONDS = 180.0
 Kind = Literal["kill", "freeze", "kill server", "freeze server", "kill leader", "cut", "black hole"]
 
 
@@ -93,7 +89,8 @@ class Nemesis:
     done: Counter[str] = field(default_factory=Counter)
     """How often each kind of fault hit."""
     ended_at: float = 0.0
-    """When the last fault was over, by the monotonic clock: what was killed is ready again, what was cut is whole."""
+    """When the last fault was over, by the monotonic clock: the killed process was started again, the killed server
+    answers, what was cut is whole. What processes need from then on to be ready is no part of the fault."""
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     async def run(self, plan: Sequence[Fault]) -> None:
@@ -104,15 +101,7 @@ class Nemesis:
                 # A point in time, not a wait for something: where a fault hits is meant to be arbitrary.
                 await asyncio.sleep(max(0.0, began + fault.at_seconds - time.monotonic()))
                 faults.create_task(self._strike(fault), name=str(fault))
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
-            for name in self.fleet.names():
-                await until(partial(self._is_ready, client, name), f"{name} to be ready again", _READY_SECONDS)
         self.ended_at = time.monotonic()
-
-    async def _is_ready(self, client: httpx.AsyncClient, name: str) -> bool:
-        with contextlib.suppress(httpx.HTTPError):
-            return (await client.get(self.fleet[name].spec.ready_url)).status_code == 200
-        return False
 
     async def _strike(self, fault: Fault) -> None:
         """One fault from its beginning to its end; those of the same target wait for each other."""
@@ -165,7 +154,7 @@ class Nemesis:
             led.update({part["partition"]: part["leader"] for part in described["partitions"]})
             return True
 
-        await until(is_told, f"the leader of {place} to be known", _READY_SECONDS)
+        await until(is_told, f"the leader of {place} to be known", _LEADER_SECONDS)
         return f"kafka-{max(1, led[int(number)])}"
 
 

@@ -10,6 +10,7 @@ import httpx
 from libs.events.topics import TOPICS
 from libs.postgres.schemas import SCHEMAS
 from tests.support.callers import Connections, Delivery, Requests, Webhooks
+from tests.support.processes import Spec
 from tests.support.system import System
 from tests.support.topic_history import (
     Published,
@@ -25,7 +26,6 @@ _OVERDUE_LEASES = {
     "a job": "SELECT name FROM {schema}.jobs WHERE locked_until < now() - interval '5 s'",
     "a shard of the outbox": "SELECT name FROM {schema}.leases WHERE until < now() - interval '5 s'",
 }
-
 _READS = {service: [topic.name for topic in TOPICS if service in topic.read_by] for service in SCHEMAS}
 """Each service's group has its name."""
 
@@ -42,7 +42,21 @@ async def what_is_left(system: System) -> list[str]:
     left += await _some(system, "batching.calls", "status IN ('pending', 'processing')", "has not ended")
     left += await _some(system, "webhooks.webhook_events", "status IN ('received', 'processing')", "is not processed")
     left += await _some(system, "webhooks.webhook_events", "next_attempt_at IS NOT NULL", "is to be tried again")
-    return left or await consumers_behind(system.kafka_bootstrap, _READS)
+    return left or await _not_ready(system) or await consumers_behind(system.kafka_bootstrap, _READS)
+
+
+async def _not_ready(system: System) -> list[str]:
+    """Say of each process what it answers when it is asked whether it is ready, unless it is."""
+    async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+        return [said for name in system.fleet.names() if (said := await _ask_ready(client, system.fleet[name].spec))]
+
+
+async def _ask_ready(client: httpx.AsyncClient, spec: Spec) -> str:
+    try:
+        answer = await client.get(spec.ready_url)
+    except httpx.HTTPError as error:
+        return f"{spec.name} is not ready: {error!r}"
+    return "" if answer.status_code == 200 else f"{spec.name} is not ready: {answer.text[:300]}"
 
 
 async def _some(system: System, table: str, condition: str, what: str) -> list[str]:
