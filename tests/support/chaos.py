@@ -8,16 +8,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-
 from tests.support.cluster import Cluster
 from tests.support.processes import Fleet
 from tests.support.proxy import Proxy
-from tests.support.until import until
 
 T = TypeVar("T")
-_LEADER_SECONDS = 180.0
 Kind = Literal["kill", "freeze", "kill server", "freeze server", "kill leader", "cut", "black hole"]
 
 
@@ -105,8 +100,11 @@ class Nemesis:
 
     async def _strike(self, fault: Fault) -> None:
         """One fault from its beginning to its end; those of the same target wait for each other."""
-        target = await self._leader_of(fault.target) if fault.kind == "kill leader" else fault.target
-        async with self._locks["broker" if target in self.cluster.brokers else target]:
+        is_broker = fault.kind == "kill leader" or fault.target in self.cluster.brokers
+        async with self._locks["broker" if is_broker else fault.target]:
+            # Whoever had the lock before may have moved the leader.
+            leads = fault.kind == "kill leader"
+            target = await self.cluster.leader_of(fault.target) if leads else fault.target
             match fault.kind:
                 case "kill":
                     await self.fleet[target].kill()
@@ -135,27 +133,6 @@ class Nemesis:
         if fault.resets:
             await way.reset()
         way.heal()
-
-    async def _leader_of(self, place: str) -> str:
-        """Name of the broker that leads `topic/partition` now."""
-        topic, _, number = place.rpartition("/")
-        led: dict[int, int] = {}
-
-        async def is_told() -> bool:
-            # The broker that is asked may have been struck a moment ago: another one is asked then.
-            client = AIOKafkaAdminClient(bootstrap_servers=self.cluster.kafka_bootstrap)
-            try:
-                await client.start()
-                (described,) = await client.describe_topics([topic])
-            except KafkaError:
-                return False
-            finally:
-                await client.close()
-            led.update({part["partition"]: part["leader"] for part in described["partitions"]})
-            return True
-
-        await until(is_told, f"the leader of {place} to be known", _LEADER_SECONDS)
-        return f"kafka-{max(1, led[int(number)])}"
 
 
 async def spread(items: Sequence[T], seconds: float) -> AsyncIterator[T]:

@@ -7,10 +7,13 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from deploy.local import ports
 from deploy.local.kafka import Kafka, Node, make_cluster_id
@@ -27,6 +30,16 @@ _HEAP_MB: Final = 256
 _END_SECONDS: Final = 10.0
 
 Server = Postgres | Kafka | Valkey
+
+
+NO_LEADER: Final = -1
+"""As Kafka says it."""
+
+
+def leader_in(described: Sequence[Mapping[str, Any]], number: int) -> int:
+    """The leader of one topic's partition, as an admin client describes it; NO_LEADER if it is not there."""
+    partitions = [part for topic in described for part in topic["partitions"]]
+    return next((int(part["leader"]) for part in partitions if part["partition"] == number), NO_LEADER)
 
 
 class Cluster:
@@ -135,6 +148,27 @@ class Cluster:
 
         await until(is_free, f"the port of {name} to be free")
         await self._start(name)
+
+    async def leader_of(self, place: str) -> str:
+        """Name of the broker that leads `topic/partition`; while none does, wait."""
+        topic, _, number = place.rpartition("/")
+        leads = NO_LEADER
+
+        async def is_told() -> bool:
+            nonlocal leads
+            # The broker that is asked may have been struck a moment ago: another one is asked then.
+            client = AIOKafkaAdminClient(bootstrap_servers=self.kafka_bootstrap)
+            try:
+                await client.start()
+                leads = leader_in(await client.describe_topics([topic]), int(number))
+            except KafkaError:
+                return False
+            finally:
+                await client.close()
+            return leads != NO_LEADER
+
+        await until(is_told, f"{place} to have a leader")
+        return f"kafka-{leads}"
 
     def freeze(self, name: str) -> None:
         """SIGSTOP: the server stands still, connections to it stay open. Of Postgres only what accepts connections."""
