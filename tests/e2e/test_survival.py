@@ -22,6 +22,7 @@ from tests.support.chaos import Menu, Nemesis, make_plan
 from tests.support.cluster import Cluster
 from tests.support.databases import Databases
 from tests.support.fixtures import Say
+from tests.support.holders import CALLS, Lease, leases_of
 from tests.support.servers import own_folder
 from tests.support.survival import (
     check_batcher,
@@ -72,6 +73,16 @@ LAYOUT = {
 }
 """A second one of those that hold leases: when one stands still past its lease, the other takes over."""
 
+LEASES = {
+    "holder of calls": Lease(("batcher-workers", "batcher-workers-2"), BATCHER_LEASE_SECONDS, CALLS, during_calls=True),
+    "holder of deliveries": Lease(
+        ("webhook_receiver-workers", "webhook_receiver-workers-2"), LEASE_SECONDS, leases_of("webhooks", "webhooks")
+    ),
+    "holder of the outbox": Lease(
+        ("webhook_receiver-relay", "webhook_receiver-relay-2"), RELAY_LEASE_SECONDS, leases_of("webhooks", "relay")
+    ),
+}
+"""Who holds one stands still past its end. One process holds all deliveries, one the whole outbox: others are spare."""
 
 PAGES = {"a": ["100", "101", "102", "103"], "b": ["100", "201", "202", "203"], "c": ["301"]}
 """Accounts of each organization; one belongs to two."""
@@ -110,15 +121,17 @@ async def test_faults_of_every_part_lose_nothing_double_nothing_and_leave_nothin
     plan = make_plan(_menu(cluster), SEED, seconds=SECONDS, rounds=ROUNDS)
     for fault in plan:
         say(str(fault))
-    nemesis = Nemesis(system.fleet, cluster)
+    nemesis = Nemesis(system, cluster, LEASES)
     began = time.monotonic()
     await asyncio.gather(nemesis.run(plan), callers.run(system))
-    say(f"{dict(nemesis.done)} in {nemesis.ended_at - began:.0f} s, answered after {time.monotonic() - began:.0f} s")
+    say(f"{dict(nemesis.done())} in {nemesis.ended_at - began:.0f} s, answered after {time.monotonic() - began:.0f} s")
+    say(f"frozen in vain: {nemesis.missed}")
     late = time.monotonic() - nemesis.ended_at
     assert late <= SETTLE_SECONDS, f"callers had their last answer only {late:.0f} s after the last fault"
     await _settle(system, nemesis)
     say(f"settled {time.monotonic() - nemesis.ended_at:.0f} s after the last fault; exits: {_exits(system)}")
     say(f"webhooks were answered {dict(sum((sender.answers() for sender in callers.webhooks), Counter()))}")
+    assert nemesis.leases_kept() == set(), nemesis.missed
     published = await read_all(system)
     check_topics(published)
     await check_requests(system, callers.requests, published)
@@ -184,11 +197,7 @@ def _menu(cluster: Cluster) -> Menu:
     three = len(cluster.brokers) > 1
     return Menu(
         kills=list(LAYOUT),
-        freezes=[
-            ("batcher-workers", BATCHER_LEASE_SECONDS),
-            ("webhook_receiver-workers", LEASE_SECONDS),
-            ("webhook_receiver-relay", RELAY_LEASE_SECONDS),
-        ],
+        freezes=[(name, lease.seconds) for name, lease in LEASES.items()],
         servers=["postgres", "valkey"] if three else ["postgres", "valkey", "kafka"],
         frozen_servers=[(next(iter(cluster.brokers)), KAFKA_ANSWER_SECONDS)] if ROUNDS > 1 else [],
         leaders=["requests/0", "webhooks.events/1"] if three else [],

@@ -104,6 +104,10 @@ class Watched:
             await self._process.wait()
             raise ProcessFailed(f"{self.spec.name} did not drain\n{self.tail()}") from error
 
+    def pid(self) -> int | None:
+        """Of the process that runs now; None between an end and the next start."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
     def used(self) -> psutil.Process:
         """For what the process has used until now: memory, time of CPU."""
         if self._process is None:

@@ -109,7 +109,11 @@ async def check_batcher(system: System, requests: Requests) -> str:
     """Every ask ended once, and the platform was asked for what was wanted and for nothing else; what it cost."""
     asks = await system.rows("SELECT status, count(*) AS asks FROM batching.batch_request_queue GROUP BY 1")
     assert {row["status"]: row["asks"] for row in asks} == {"completed": len(requests.asked)}
-    calls = await system.rows("SELECT DISTINCT status FROM batching.calls")
+    # A call whose worker died or stood still is skipped where its successor reads the same: nobody waits for it then.
+    calls = await system.rows(
+        "SELECT DISTINCT status FROM batching.calls AS call WHERE status <> 'skipped'"
+        " OR EXISTS (SELECT FROM batching.batch_request_queue AS ask WHERE ask.call_id = call.id)"
+    )
     assert {row["status"] for row in calls} == {"completed"}
     read = Counter(_object_of(call) for call in await _calls(system) if call["parent"] is not None)
     wanted = {ask.object_id for _, ask, _, _ in requests.asked.values()}
