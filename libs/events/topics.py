@@ -23,7 +23,7 @@ KEPT_MS: Final = 7 * DAY_MS
 MAX_MESSAGE_BYTES: Final = 1_048_576
 """Largest record batch, headers and frame included. A result that does not fit is split into parts by its writer."""
 MAX_DEAD_LETTER_BYTES: Final = 2 * MAX_MESSAGE_BYTES
-"""The record and our headers that say why it is there."""
+"""The record and our headers that say why it is there. One that its producer compressed may be larger unpacked."""
 
 TopicKind = Literal["command", "fact", "state"]
 
@@ -71,7 +71,7 @@ def _dead_letters(service: str) -> Topic:
         events=(),
         key="as the source, what is no text replaced",
         summary="records that do not fit their contract, value and headers as they came, and in more headers why,"
-        " where from and when",
+        " where from and when; of one too large for this topic what fits, and in `dl_left_out` what does not",
         written_by=(service,),
         read_by=("operators",),
         max_message_bytes=MAX_DEAD_LETTER_BYTES,

@@ -1,14 +1,18 @@
-"""The table of dead letters, and the copies on `<service>.dead_letters`: records as they came, why, where and when."""
+"""The table of dead letters, and the copies on `<service>.dead_letters`: records as they came, why, where and when.
+
+A copy that is too large for its topic goes without what makes it so; the table has everything.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from libs.events.envelope import new_event_id
+from libs.events.topics import MAX_DEAD_LETTER_BYTES
 from libs.messaging.kept import headers_json, headers_of, record_hash
-from libs.messaging.outbox import RawCopy, append_copies
+from libs.messaging.outbox import RECORD_OVERHEAD_BYTES, RawCopy, append_copies
 from libs.messaging.records import RawRecord
 from libs.postgres import Connection, Record
 
@@ -83,13 +87,50 @@ def _copy(consumer: str, letter_id: UUID, record: RawRecord, reason: str) -> Raw
         ("dl_offset", str(record.offset)),
         ("dl_at", datetime.now(UTC).isoformat()),
     ]
-    return RawCopy(
+    whole = RawCopy(
         topic=f"{consumer}.dead_letters",
         key=(record.key or b"").decode("utf-8", "replace").replace("\x00", "\ufffd"),
         value=record.value,
         headers=[*record.headers, *((name, text.encode()) for name, text in ours)],
         source=consumer,
     )
+    return _fitting(whole, len(ours))
+
+
+_LARGEST_COPY_BYTES: Final = MAX_DEAD_LETTER_BYTES - 2 * RECORD_OVERHEAD_BYTES
+"""Once for the frame, and once for the headers that say what was left out."""
+_HEADER_FRAME_BYTES: Final = 10
+
+
+def _fitting(copy: RawCopy, our_headers: int) -> RawCopy:
+    """Leave out of a copy what its topic does not take: the largest of the record's value, headers and key first.
+
+    A broker judges a record as its producer compressed it; we send it unpacked. A copy that is refused would hold back
+    those behind it of its key for ever, and all records without key have one.
+    """
+    theirs = copy.headers[:-our_headers]
+    sizes = {"value": len(copy.value or b""), "headers": _headers_size(theirs), "key": len(copy.key.encode())}
+    size = sum(sizes.values())
+    smaller: dict[str, Any] = {"value": None, "headers": copy.headers[-our_headers:], "key": ""}
+    left, left_out = size + _headers_size(smaller["headers"]), []
+    for part in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if left <= _LARGEST_COPY_BYTES:
+            break
+        copy = replace(copy, **{part: smaller[part]})
+        left -= sizes[part]
+        left_out.append(part)
+    if not left_out:
+        return copy
+    notes = [
+        ("dl_left_out", ", ".join(left_out)),
+        ("dl_bytes", str(size)),
+        ("dl_whole", "too large for this topic; the service's table dead_letters has all of it, by dl_id"),
+    ]
+    return replace(copy, headers=[*copy.headers, *((name, text.encode()) for name, text in notes)])
+
+
+def _headers_size(headers: Sequence[tuple[str, bytes | None]]) -> int:
+    return sum(len(name.encode()) + len(value or b"") + _HEADER_FRAME_BYTES for name, value in headers)
 
 
 _COLUMNS: Final = """

@@ -1,14 +1,18 @@
 """What an operator does with dead letters: list, show, redrive with our own handler, drop with a reason."""
 
+import json
 import uuid
+from base64 import b64decode
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from libs.events.ingest_identities import Organization
 from libs.events.requests import RequestSubmitted
+from libs.events.topics import MAX_DEAD_LETTER_BYTES
 from libs.messaging import dead_letter_store, dead_letters
 from libs.messaging.dead_letters import CannotChange, DeadLetter
 from libs.messaging.messages import Message, Route
@@ -85,6 +89,41 @@ async def test_a_record_at_a_place_that_was_used_before_the_topic_was_made_anew_
     assert [letter.value for letter in await _keep(connection, other)] == [BODY, other.value]
     assert len(await _keep(connection, first, other)) == 2, "delivered again they stay single"
     assert await connection.fetchval("SELECT count(*) FROM outbox WHERE aggregatetype = 'ingest.dead_letters'") == 2
+
+
+LARGE = 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("record", "left_out"),
+    [
+        (Record(value=b"x" * 1_048_576), ""),
+        (Record(value=b"x" * LARGE), "value"),
+        (Record(value=b"x" * LARGE, headers=[("x", b"y" * LARGE)]), "headers, value"),
+        (Record(headers=[(str(n), None) for n in range(200_000)]), "headers"),
+        (Record(key=b"\xff" * 1_000_000), "key"),
+    ],
+)
+async def test_a_copy_too_large_for_its_topic_goes_without_what_makes_it_so_and_says_where_it_is(
+    connection: asyncpg.Connection, record: Record, left_out: str
+) -> None:
+    """A broker judges a record by its compressed size; our copy is not compressed."""
+    (letter,) = await _keep(connection, record)
+    assert (letter.key, letter.value, letter.headers) == (record.key, record.value, tuple(record.headers))
+    row = await connection.fetchrow("SELECT aggregateid, payload, raw_headers FROM outbox")
+    pairs = [(name, value and b64decode(value)) for name, value in json.loads(row["raw_headers"])]
+    batch = BatchBuilder(100 * LARGE, 0)
+    batch.append(timestamp=0, key=row["aggregateid"].encode(), value=row["payload"], headers=pairs)
+    assert len(batch._build()) <= MAX_DEAD_LETTER_BYTES
+    headers = dict(pairs)
+    assert headers["dl_id"].decode() == str(letter.id)
+    assert headers.get("dl_left_out", b"").decode() == left_out
+    assert row["payload"] == (None if "value" in left_out else record.value)
+    assert row["aggregateid"] == ("" if "key" in left_out else "k")
+    if left_out:
+        assert int(headers["dl_bytes"]) > MAX_DEAD_LETTER_BYTES
+    if "headers" not in left_out:
+        assert pairs[: len(record.headers)] == record.headers
 
 
 async def test_a_redrive_runs_the_handler_once_under_the_same_event_id(connection: asyncpg.Connection) -> None:
