@@ -21,6 +21,7 @@ from tests.support.callers import Connections, Requests, Webhooks
 from tests.support.chaos import Menu, Nemesis, make_plan
 from tests.support.cluster import Cluster
 from tests.support.databases import Databases
+from tests.support.exits import unexplained_exits
 from tests.support.fixtures import Say
 from tests.support.holders import CALLS, Lease, leases_of
 from tests.support.servers import own_folder
@@ -131,6 +132,7 @@ async def test_faults_of_every_part_lose_nothing_double_nothing_and_leave_nothin
     await _settle(system, nemesis)
     say(f"settled {time.monotonic() - nemesis.ended_at:.0f} s after the last fault; exits: {_exits(system)}")
     say(f"webhooks were answered {dict(sum((sender.answers() for sender in callers.webhooks), Counter()))}")
+    assert unexplained_exits(system.fleet, nemesis.struck) == []
     assert nemesis.leases_kept() == set(), nemesis.missed
     published = await read_all(system)
     check_topics(published)
@@ -223,7 +225,7 @@ async def _settle(system: System, nemesis: Nemesis) -> None:
 
 
 def _exits(system: System) -> dict[int, int]:
-    return dict(Counter(code for name in system.fleet.names() for code in system.fleet[name].exits))
+    return dict(Counter(life.code for name in system.fleet.names() for life in system.fleet[name].lives))
 
 
 async def _switch_limits_off(system: System) -> None:

@@ -34,6 +34,19 @@ class Spec:
     ready_url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One start of a process, from its beginning to its end; times are of the monotonic clock."""
+
+    began_at: float
+    ended_at: float
+    code: int
+    was_killed: bool
+    """By `Watched.kill`."""
+    said: str
+    """What it wrote to its log."""
+
+
 @dataclass(slots=True)
 class Watched:
     """A process that is started again whenever it ends, until it is stopped."""
@@ -41,7 +54,11 @@ class Watched:
     spec: Spec
     log: Path
     starts: int = 0
-    exits: list[int] = field(default_factory=list)
+    lives: list[Life] = field(default_factory=list)
+    """Those that are over."""
+    _began_at: float = 0.0
+    _logged_bytes: int = 0
+    _killed: bool = False
     _process: asyncio.subprocess.Process | None = None
     _watch: asyncio.Task[None] | None = None
     _stopping: bool = False
@@ -65,7 +82,7 @@ class Watched:
                     said = f"{answer.status_code} {answer.text[:300]}"
                 except httpx.HTTPError as error:
                     said = repr(error)
-                if self.starts > 1 and self.exits and self.exits[-1] > 0:
+                if self.starts > 1 and self.lives and self.lives[-1].code > 0:
                     break
                 await asyncio.sleep(0.02)
         raise ProcessFailed(f"{self.spec.name} is not ready: {said}\n{self.tail()}")
@@ -76,6 +93,7 @@ class Watched:
         if self._process is None:
             raise ProcessFailed(f"{self.spec.name} was never started")
         self._running.clear()
+        self._killed = True
         self._process.send_signal(signal.SIGKILL)
         await self._running.wait()
 
@@ -123,7 +141,10 @@ class Watched:
             self._process.send_signal(number)
 
     async def _spawn(self) -> None:
+        self._killed = False
+        self._began_at = time.monotonic()
         with self.log.open("ab") as log:
+            self._logged_bytes = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -139,7 +160,9 @@ class Watched:
 
     async def _start_again_when_it_ends(self) -> None:
         while self._process and not self._stopping:
-            self.exits.append(await self._process.wait())
+            code = await self._process.wait()
+            said = self.log.read_bytes()[self._logged_bytes :].decode(errors="replace")
+            self.lives.append(Life(self._began_at, time.monotonic(), code, self._killed, said))
             if not self._stopping:
                 await self._spawn()
 
