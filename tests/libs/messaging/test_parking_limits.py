@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 import asyncpg
 import pytest
 
+from libs.events.requests import RequestSubmitted
+from libs.messaging.consumer import Consumer
 from libs.messaging.messages import Message, Route
 from libs.messaging.parked.settling import Settler
 from libs.messaging.passing import cause_of, costs_time, is_away, is_passing, ran_out_of_time
@@ -13,8 +15,20 @@ from libs.messaging.processing import DUPLICATE, HANDLED, PARKED, Processor
 from libs.messaging.records import Routing
 from libs.postgres import Connection, Database, is_available_error
 from libs.telemetry.redaction import safe_error
+from tests.support.bus import (
+    a_request,
+    committed,
+    declare,
+    headers_for,
+    kafka_settings,
+    lookup,
+    publish,
+    running,
+    until,
+)
 from tests.support.databases import ServiceDatabase
 from tests.support.parking import CREATE, Bench, Record, what_of
+from tests.support.topics import Topics
 
 pytestmark = pytest.mark.db
 
@@ -152,3 +166,36 @@ async def test_a_session_that_somebody_ended_is_still_an_absence_of_the_database
             await conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert is_passing(raised.value)
     assert not costs_time(raised.value)
+
+
+@pytest.mark.kafka
+async def test_a_consumer_that_takes_a_poll_in_parts_does_not_stand_still(bench: Limited, topics: Topics) -> None:
+    topic = declare(await topics.create("requests"), "command", RequestSubmitted)
+    ages: list[float] = []
+
+    async def handle(conn: Connection, _: Sequence[Message]) -> None:
+        ages.append(consumer.last_poll_age_seconds())
+        await conn.execute("SELECT pg_sleep(0.1)")
+        raise ValueError
+
+    route = Route(topic.name, topic.events, handle)
+    group, kafka = f"ingest-{topic.name}", kafka_settings(topics.bootstrap)
+    consumer = Consumer(
+        service="ingest",
+        database=bench.database,
+        kafka=kafka,
+        routes=[route],
+        group_id=group,
+        declarations=lookup(topic),
+    )
+    body = a_request().model_dump_json().encode()
+    records = [(b"k%d" % n, body, headers_for(RequestSubmitted)) for n in range(20)]
+    await publish(topics.bootstrap, topic.name, records)
+
+    async def is_settled() -> bool:
+        return await committed(topics.bootstrap, group, topic.name) == 20
+
+    async with running(consumer):
+        await until(is_settled, "the poll is settled")
+    assert len(ages) > 20
+    assert max(ages) < 20 * 0.1, "the age grew from one part to the next"
