@@ -28,6 +28,7 @@ from libs.postgres.group_commit import RETRY_AFTER_SECONDS, Away, Full
 from libs.telemetry.redaction import safe_error
 from libs.telemetry.spans import http_server_span
 from libs.telemetry.tracing import current_traceparent, fail_span, parse_traceparent, start_span, tracing_is_on
+from services.webhook_receiver.api.bodies import Bodies, Gone, MadeRoom, TooLarge
 from services.webhook_receiver.metrics import RECEIVED, REFUSALS_DELAYED, REFUSED, STORE_SECONDS
 from services.webhook_receiver.models import App, Arrival, shard_of
 from services.webhook_receiver.usecases.arriving import new_delivery_id
@@ -78,6 +79,8 @@ class EdgeLimits:
     body_bytes: int = 5_242_880
     reading_bytes: int = 67_108_864
     """Of all bodies that have begun and not yet ended."""
+    slow_seconds: float = 1.0
+    """A body that takes longer may be cut when there is too much of them."""
     free_refusals: int = 50
     """So many a second are answered at once."""
     delay_seconds: float = 0.25
@@ -115,6 +118,7 @@ _NO_LENGTH: Final = _refusal(411, "no_length", "Length required", "Send Content-
 _TOO_LARGE: Final = _refusal(413, "too_large", "Body too large", "The body is larger than is taken here.")
 _AWAY: Final = _refusal(503, "away", "Temporarily unavailable", "It was not stored. Please send it again.", _RETRY)
 _FULL: Final = _refusal(503, "full", "Temporarily unavailable", "Too much arrives. Please send it again.", _RETRY)
+_MADE_ROOM: Final = _refusal(503, "made_room", "Temporarily unavailable", "It came too slowly. Send it again.", _RETRY)
 _FAILED: Final = _refusal(500, "not_stored", "Internal error", "It was not stored because of a fault of ours.")
 _UNSIGNED: Final = {
     verdict: _refusal(401, f"signature_{verdict}", "Not authenticated", f"The signature is {words}.")
@@ -125,14 +129,6 @@ _UNSIGNED: Final = {
         "wrong": "not that of this body under a secret of this app",
     }.items()
 }
-
-
-class _TooLarge(Exception):  # noqa: N818  a way out of the reading loop
-    pass
-
-
-class _Gone(Exception):  # noqa: N818
-    """The client ended the connection, or the server did because the body was too slow: nobody waits for an answer."""
 
 
 class Edge:
@@ -152,7 +148,7 @@ class Edge:
         self._commit = commit
         self._refusals = refusals
         self._limits = limits or EdgeLimits()
-        self._reading_bytes = 0
+        self._bodies = Bodies(self._limits.body_bytes, self._limits.reading_bytes, self._limits.slow_seconds)
         self._second = 0.0
         self._refused_in_second = 0
         self._delayed = 0
@@ -193,7 +189,7 @@ class Edge:
                 answer = _HANDSHAKE if challenge is None else _answer(200, "", challenge, b"text/plain; charset=utf-8")
             else:
                 answer = _METHOD
-        except _Gone:
+        except Gone:
             return 499
         if answer.status != 200:
             await self._count(app, answer)
@@ -217,9 +213,11 @@ class Edge:
         if verdict is not None and not self._refusals.wants(app.platform.value, app.app):
             return _UNSIGNED[verdict]
         try:
-            body = await self._read(receive)
-        except _TooLarge:
+            body = await self._bodies.read(receive)
+        except TooLarge:
             return _TOO_LARGE
+        except MadeRoom:
+            return _MADE_ROOM
         except Full:
             return _FULL
         checked, signature = app.webhooks.check_signature(headers, body, app.secrets)
@@ -229,42 +227,6 @@ class Edge:
                 self._refusals.keep(_arrival(app, scope, found, body, signature), refused.reason)
             return refused
         return await self._store(app, _arrival(app, scope, found, body, signature))
-
-    async def _read(self, receive: Receive) -> bytes:
-        """Give the whole body. Raises: _TooLarge; Full when too much is being read already; _Gone."""
-        message = await receive()
-        if message["type"] != "http.request":
-            raise _Gone
-        body: bytes = message.get("body", b"")
-        if message.get("more_body", False):
-            return await self._read_on(receive, body)
-        if len(body) > self._limits.body_bytes:
-            raise _TooLarge
-        return body
-
-    async def _read_on(self, receive: Receive, first: bytes) -> bytes:
-        chunks, size = [first], len(first)
-        self._reading_bytes += size
-        try:
-            while True:
-                if size > self._limits.body_bytes:
-                    raise _TooLarge
-                if self._reading_bytes > self._limits.reading_bytes:
-                    raise Full
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise _Gone
-                chunk = message.get("body", b"")
-                chunks.append(chunk)
-                size += len(chunk)
-                self._reading_bytes += len(chunk)
-                if not message.get("more_body", False):
-                    break
-        finally:
-            self._reading_bytes -= size
-        if size > self._limits.body_bytes:
-            raise _TooLarge
-        return b"".join(chunks)
 
     async def _store(self, app: App, arrival: Arrival) -> _Answer:
         started = perf_counter()

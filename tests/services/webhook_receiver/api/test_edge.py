@@ -302,6 +302,25 @@ async def test_bodies_that_are_being_read_have_a_limit_together(webhook_receiver
         assert (await door.post(b"x" * 14_000)).status_code == 200  # what was given up is not counted any more
 
 
+async def test_bodies_that_stall_make_room_for_others(webhook_receiver_database: ServiceDatabase) -> None:
+    limits = EdgeLimits(body_bytes=MAX, reading_bytes=15_000, slow_seconds=0.0)
+    head = b"POST /webhooks/meta/1 HTTP/1.1\r\nHost: bus\r\nX-Hub-Signature-256: %s\r\n"
+    body, before = b"x" * 10_000, refused("made_room")
+    async with opened(webhook_receiver_database, limits=limits) as door:
+        async with client(door.port) as slow, client(door.port) as good:
+            slow.send(head % signature(BODY).encode() + b"Content-Length: 15000\r\n\r\n" + b"x" * 14_000)
+            await slow.writer.drain()
+            await asyncio.sleep(0.2)
+            good.send(head % signature(body).encode() + b"Content-Length: 10000\r\n\r\n" + body[:9_000])
+            got = await slow.rest()
+            assert statuses_of(got) == [503]
+            assert b"retry-after" in got
+            good.send(body[9_000:])
+            assert statuses_of(await good.answer()) == [200]
+        assert [row["raw"] for row in await door.rows()] == [body]
+    assert refused("made_room") == before + 1
+
+
 async def test_refusals_beyond_some_a_second_are_answered_late_and_good_ones_are_not(
     webhook_receiver_database: ServiceDatabase,
 ) -> None:
