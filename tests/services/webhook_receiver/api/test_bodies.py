@@ -24,6 +24,10 @@ class Sender:
     def give(self, piece: bytes, *, more: bool = True) -> None:
         self._pieces.put_nowait({"type": "http.request", "body": piece, "more_body": more})
 
+    async def result(self) -> bytes:
+        async with asyncio.timeout(5):
+            return await self.reading
+
     def end(self) -> None:
         self._pieces.put_nowait({"type": "http.disconnect"})
 
@@ -37,12 +41,12 @@ async def test_pieces_are_put_together_and_whole_bodies_are_not_counted() -> Non
     senders = [Sender(made) for _ in range(20)]
     for each in senders:
         each.give(b"x" * 60, more=False)
-    assert await asyncio.gather(*(each.reading for each in senders)) == [b"x" * 60] * 20
+    assert await asyncio.gather(*(each.result() for each in senders)) == [b"x" * 60] * 20
     one = Sender(made)
     for piece in (b"a", b"", b"b"):
         await one.send(piece)
     await one.send(b"c", more=False)
-    assert await one.reading == b"abc"
+    assert await one.result() == b"abc"
 
 
 async def test_who_stalls_makes_room_for_whoever_comes_oldest_first() -> None:
@@ -53,12 +57,12 @@ async def test_who_stalls_makes_room_for_whoever_comes_oldest_first() -> None:
     good = Sender(made)
     await good.send(b"z" * 30)
     with pytest.raises(MadeRoom):
-        await first.reading
+        await first.result()
     assert not second.reading.done()
     await good.send(b"!", more=False)
-    assert await good.reading == b"z" * 30 + b"!"
+    assert await good.result() == b"z" * 30 + b"!"
     await second.send(b"!", more=False)
-    assert await second.reading == b"y" * 45 + b"!"
+    assert await second.result() == b"y" * 45 + b"!"
 
 
 async def test_many_who_stall_keep_nobody_out_again_and_again() -> None:
@@ -71,12 +75,12 @@ async def test_many_who_stall_keep_nobody_out_again_and_again() -> None:
         good = Sender(made)
         await good.send(b"good, ")
         await good.send(b"and whole", more=False)
-        assert await good.reading == b"good, and whole"
-    ended = await asyncio.gather(*(each.reading for each in stalled[:-1]), return_exceptions=True)
+        assert await good.result() == b"good, and whole"
+    ended = await asyncio.gather(*(each.result() for each in stalled[:-1]), return_exceptions=True)
     assert {type(each) for each in ended} == {MadeRoom}
     stalled[-1].end()
     with pytest.raises(Gone):
-        await stalled[-1].reading
+        await stalled[-1].result()
 
 
 async def test_the_slowest_goes_itself_where_it_is_the_one_that_brings_too_much() -> None:
@@ -86,9 +90,9 @@ async def test_the_slowest_goes_itself_where_it_is_the_one_that_brings_too_much(
     await other.send(b"y" * 50)
     await slow.send(b"x" * 45)
     with pytest.raises(MadeRoom):
-        await slow.reading
+        await slow.result()
     await other.send(b"!", more=False)
-    assert await other.reading == b"y" * 50 + b"!"
+    assert await other.result() == b"y" * 50 + b"!"
 
 
 async def test_bodies_that_come_quickly_are_not_cut_for_others() -> None:
@@ -99,10 +103,10 @@ async def test_bodies_that_come_quickly_are_not_cut_for_others() -> None:
     late = Sender(made)
     await late.send(b"z" * 30)
     with pytest.raises(Full):
-        await late.reading
+        await late.result()
     for each in quick:
         await each.send(b"!", more=False)
-        assert await each.reading == b"x" * 45 + b"!"
+        assert await each.result() == b"x" * 45 + b"!"
 
 
 async def test_what_was_cut_leaves_no_count_behind_though_a_piece_comes_at_that_moment() -> None:
@@ -113,10 +117,10 @@ async def test_what_was_cut_leaves_no_count_behind_though_a_piece_comes_at_that_
         other.give(b"y" * 55)
         slow.give(b"x")
         with pytest.raises(MadeRoom):
-            await slow.reading
+            await slow.result()
         other.end()
         with pytest.raises(Gone):
-            await other.reading
+            await other.result()
     held = made._held_bytes
     assert held == 0
     assert not made._readings
@@ -129,5 +133,5 @@ async def test_a_body_that_grows_too_large_is_given_up_and_counts_no_more() -> N
         await large.send(b"x" * 50)
         await large.send(b"x" * 11)
         with pytest.raises(TooLarge):
-            await large.reading
+            await large.result()
     assert made._held_bytes == 0
