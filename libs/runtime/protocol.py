@@ -324,13 +324,13 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             self._close()
 
-    def is_slow(self, now: float) -> bool:
-        """Whether the request being served has long been waiting for its body, or for room for its answer."""
+    def keeps_waiting(self, now: float, *, long: bool) -> bool:
+        """Whether the request being served waits for its body, or for room for its answer."""
+        until = now - (self._limits.fresh_seconds if long else 0.0)
         if self.flow.write_paused:
-            is_long = self._write_deadline < now + self._limits.write_seconds - self._limits.fresh_seconds
-            return is_long and not self.cycle.response_complete
-        is_long = self._deadline < now + self._limits.body_seconds - self._limits.fresh_seconds
-        return is_long and self._phase is _Phase.BODY and not self.flow.read_paused and not self.pipeline
+            return self._write_deadline < until + self._limits.write_seconds and not self.cycle.response_complete
+        is_body = self._phase is _Phase.BODY and not self.flow.read_paused and not self.pipeline
+        return is_body and self._deadline < until + self._limits.body_seconds
 
     def give_up(self) -> None:
         """Make room for another request."""

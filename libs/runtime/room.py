@@ -20,8 +20,8 @@ class Occupant(Protocol):
     def is_spare(self, now: float) -> bool:
         """Whether nothing is lost with it: it is idle, slow with a head, or takes its time to go."""
 
-    def is_slow(self, now: float) -> bool:
-        """Whether a request is being served that has long been waiting for its client."""
+    def keeps_waiting(self, now: float, *, long: bool) -> bool:
+        """Whether a request is being served that waits for its client; a long one only, or any."""
 
     def leave(self) -> None:
         """End a connection that is spare."""
@@ -37,6 +37,7 @@ class Room:
         self.occupants: Iterable[Occupant] = ()
         self._no_spare_until = 0.0
         self._no_slow_until = 0.0
+        self._no_fresh_until = 0.0
 
     def make_for_connection(self) -> bool:
         """End the spare connections that have been that longest; give whether there were any."""
@@ -50,16 +51,23 @@ class Room:
             self._no_spare_until = now + _NONE_SECONDS
         return bool(oldest)
 
-    def make_for_requests(self) -> int:
-        """End the requests that have waited longest for their clients; give how many, which leave in a moment."""
+    def make_for_requests(self, *, is_whole: bool) -> int:
+        """End requests that have waited longest for their clients; give how many, which leave in a moment.
+
+        For one that is whole a fresh one goes too, where there are no slow ones: it needs its place for a moment only.
+        """
         now = asyncio.get_running_loop().time()
-        if now < self._no_slow_until:
-            return 0
-        oldest = self._oldest(lambda each: each.is_slow(now))
+        oldest: list[Occupant] = []
+        if now >= self._no_slow_until:
+            oldest = self._oldest(lambda each: each.keeps_waiting(now, long=True))
+            if not oldest:
+                self._no_slow_until = now + _NONE_SECONDS
+        if not oldest and is_whole and now >= self._no_fresh_until:
+            oldest = self._oldest(lambda each: each.keeps_waiting(now, long=False))[:1]
+            if not oldest:
+                self._no_fresh_until = now + _NONE_SECONDS
         for each in oldest:
             each.give_up()
-        if not oldest:
-            self._no_slow_until = now + _NONE_SECONDS
         return len(oldest)
 
     def _oldest(self, chosen: Callable[[Occupant], bool]) -> list[Occupant]:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from libs.runtime.cycle import Cycle
 from libs.runtime.limits import ProtocolLimits
 from libs.runtime.observe import PROBES
 from libs.runtime.problems import problem_response, unavailable
@@ -85,7 +86,7 @@ class OverloadGuard:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
-        if self._serving >= self._max and not self._take_place():
+        if self._serving >= self._max and not self._take_place(receive):
             REFUSED.inc()
             busy = unavailable(f"{self._max} requests are being served, which is as many as we take at a time.")
             await problem_response(busy.problem, busy.headers)(scope, receive, send)
@@ -96,10 +97,12 @@ class OverloadGuard:
         finally:
             self._serving -= 1
 
-    def _take_place(self) -> bool:
+    def _take_place(self, receive: Receive) -> bool:
         """Take the place of one that was cut. They leave in the loop's next turn, and until then are still counted."""
         if not self._places:
-            self._places = self._room.make_for_requests()
+            cycle = getattr(receive, "__self__", None)
+            is_whole = isinstance(cycle, Cycle) and not cycle.more_body
+            self._places = self._room.make_for_requests(is_whole=is_whole)
             if not self._places:
                 return False
             asyncio.get_running_loop().call_soon(self._forget_places)

@@ -146,7 +146,8 @@ async def test_a_last_answer_that_nobody_reads_keeps_no_connection_open(first: b
         with deaf_socket() as deaf:
             await asyncio.get_running_loop().sock_connect(deaf, ("127.0.0.1", port))
             deaf.send(first)
-            await asyncio.sleep(0.2)  # so late that the first timer rings before the last deadline
+            late = asyncio.get_running_loop().time() + 0.2  # the first timer then rings before the last deadline
+            await happened(lambda: asyncio.get_running_loop().time() > late, "the time")
             assert open_connections() == 1
             deaf.send(last)
             await happened(lambda: open_connections() == 0, "the connection to be given up")
@@ -341,12 +342,11 @@ async def test_idle_connections_make_room_for_new_ones() -> None:
 
 
 async def test_connections_that_take_their_time_to_go_make_room_for_new_ones() -> None:
-    limits = ProtocolLimits(connections=2, linger_seconds=60, fresh_seconds=0.1)
+    limits = ProtocolLimits(connections=2, linger_seconds=60, fresh_seconds=0)
     async with serving(Echo(), limits) as port, client(port) as one, client(port) as two:
         for each in (one, two):
             each.send(b"POST /early HTTP/1.1\r\nHost: bus\r\nContent-Length: 2000000\r\n\r\n")
             assert statuses_of(await each.rest()) == [401]
-        await asyncio.sleep(0.2)
         async with client(port) as three:
             three.send(HEAD + b"Content-Length: 2\r\n\r\nhi")
             assert (await three.answer()).endswith(b"hi")

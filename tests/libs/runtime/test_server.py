@@ -2,6 +2,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from libs.runtime.settings import ServiceSettings
 from tests.support.asgi import problem_of
 from tests.support.sockets import client as bare_client
 from tests.support.sockets import statuses_of
+from tests.support.until import until
 
 pytestmark = pytest.mark.e2e
 
@@ -121,67 +123,129 @@ async def test_more_requests_than_can_be_served_are_asked_to_come_again_and_prob
         assert (await client.get(f"{url}/slow")).status_code == 200
 
 
-HEAD = b"POST /echo HTTP/1.1\r\nHost: bus\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+HEAD = b"POST /echo HTTP/1.1\r\nHost: bus\r\nContent-Length: 4\r\n\r\n"
+FRESH_SECONDS = 0.05
+LARGE = b"GET /large HTTP/1.1\r\nHost: bus\r\n\r\n"
 
 
-async def test_requests_whose_bodies_do_not_come_make_room_for_others() -> None:
-    slow, before = Slow(), CUT.labels("body_made_room")._value.get()
-    limits = ProtocolLimits(fresh_seconds=0.2)
+@dataclass
+class Places:
+    """An application that reads each body and answers, and notes how many it has begun and ended."""
+
+    begun: int = 0
+    ended: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/live":
+            await _answer(send, b"")
+            return
+        self.begun += 1
+        more = True
+        while more:
+            message = await receive()
+            more = message.get("more_body", False)
+        await _answer(send, b"x" * (20_000_000 if scope["path"] == "/large" else 2))
+        self.ended += 1
+
+    async def hold(self, begun: int) -> None:
+        async def have_begun() -> bool:
+            return self.begun == begun
+
+        await until(have_begun, f"{begun} requests to be served", seconds=5)
+
+    async def hold_long(self, begun: int) -> None:
+        await self.hold(begun)
+        loop = asyncio.get_running_loop()
+        late = loop.time() + 2 * FRESH_SECONDS
+
+        async def is_late() -> bool:
+            return loop.time() > late
+
+        await until(is_late, "the time", seconds=5)
+
+
+async def _answer(send: Send, body: bytes) -> None:
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def cut(reason: str) -> float:
+    value: float = CUT.labels(reason)._value.get()
+    return value
+
+
+async def test_requests_whose_bodies_do_not_come_make_room_for_others_though_these_are_not_whole_either() -> None:
+    places, before = Places(), cut("body_made_room")
     async with (
-        serving(slow, limits) as (url, _, _),
-        httpx.AsyncClient(trust_env=False) as client,
+        serving_any(places, ProtocolLimits(fresh_seconds=FRESH_SECONDS)) as (url, _, _),
         AsyncExitStack() as many,
     ):
         port = httpx.URL(url).port or 0
-        holders = [await many.enter_async_context(bare_client(port)) for _ in range(2)]
-        for each in holders:
+        clients = [await many.enter_async_context(bare_client(port)) for _ in range(4)]
+        for each in clients[:2]:
             each.send(HEAD)
-        await asyncio.sleep(0.3)
-        assert (await client.post(f"{url}/echo", json={"a": "b"})).json() == {"a": "b"}
-        for each in holders:
+        await places.hold_long(2)
+        clients[2].send(HEAD)
+        for each in clients[:2]:
             assert statuses_of(await each.rest()) == [503]
-        assert CUT.labels("body_made_room")._value.get() == before + 2
-        waiting = [asyncio.create_task(client.get(f"{url}/slow")) for _ in range(2)]
-        await slow.both_asked.wait()
-        problem_of(await client.get(f"{url}/slow"), 503, "unavailable")  # no place is counted twice
-        slow.may_answer.set()
-        assert [(await answer).json() for answer in waiting] == ["done", "done"]
+        await places.hold(3)
+        clients[2].send(b"body")
+        assert statuses_of(await clients[2].answer()) == [200]
+        assert cut("body_made_room") == before + 2
+
+
+async def test_a_fresh_body_makes_room_for_a_whole_request_alone_and_one_goes_for_one() -> None:
+    places, before = Places(), cut("body_made_room")
+    async with serving_any(places, ProtocolLimits(fresh_seconds=30)) as (url, _, _), AsyncExitStack() as many:
+        port = httpx.URL(url).port or 0
+        first, second, third, whole = [await many.enter_async_context(bare_client(port)) for _ in range(4)]
+        for number, each in enumerate((first, second), 1):
+            each.send(HEAD)
+            await places.hold(number)
+        third.send(HEAD)
+        assert statuses_of(await third.rest()) == [503]
+        assert cut("body_made_room") == before
+        whole.send(HEAD + b"body")
+        assert statuses_of(await whole.answer()) == [200]
+        assert statuses_of(await first.rest()) == [503]
+        second.send(b"body")
+        assert statuses_of(await second.answer()) == [200]
+        assert cut("body_made_room") == before + 1
+
+
+async def test_no_place_is_given_away_twice() -> None:
+    places = Places()
+    async with (
+        serving_any(places, ProtocolLimits(fresh_seconds=FRESH_SECONDS)) as (url, _, _),
+        AsyncExitStack() as many,
+    ):
+        port = httpx.URL(url).port or 0
+        clients = [await many.enter_async_context(bare_client(port)) for _ in range(8)]
+        for number, each in enumerate(clients, 1):
+            each.send(HEAD)
+            await places.hold_long(number)
+            assert places.begun - places.ended <= 2
+        clients[-1].send(b"body")
+        assert statuses_of(await clients[-1].answer()) == [200]
 
 
 async def test_requests_whose_answers_nobody_reads_make_room_for_others() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        body = b"x" * (20_000_000 if scope["path"] == "/large" else 2)
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
-        await send({"type": "http.response.body", "body": body})
-
-    before = CUT.labels("answer_made_room")._value.get()
-    async with serving_any(app, ProtocolLimits(fresh_seconds=0.2)) as (url, _, _), AsyncExitStack() as many:
-        for _ in range(2):
-            deaf = await many.enter_async_context(bare_client(httpx.URL(url).port or 0))
-            deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            deaf.send(b"GET /large HTTP/1.1\r\nHost: bus\r\n\r\n" * 2)
-        await asyncio.sleep(0.4)
-        async with httpx.AsyncClient(trust_env=False) as client:
-            assert (await client.get(f"{url}/small")).status_code == 200
-    assert CUT.labels("answer_made_room")._value.get() == before + 2
-
-
-async def test_a_body_that_is_on_its_way_for_a_moment_only_is_not_cut_for_others() -> None:
+    places, before = Places(), cut("answer_made_room")
     async with (
-        serving(Slow(), ProtocolLimits(fresh_seconds=30)) as (url, _, _),
-        httpx.AsyncClient(trust_env=False) as client,
+        serving_any(places, ProtocolLimits(fresh_seconds=FRESH_SECONDS)) as (url, _, _),
         AsyncExitStack() as many,
     ):
         port = httpx.URL(url).port or 0
-        coming = [await many.enter_async_context(bare_client(port)) for _ in range(2)]
-        for each in coming:
-            each.send(HEAD)
-        async with asyncio.timeout(5):
-            while (await client.post(f"{url}/echo", json={})).status_code == 200:
-                pass  # until both are there
-        for each in coming:
-            each.send(b"{}" + b" " * 98)
-            assert statuses_of(await each.answer()) == [200]
+        for begun in (2, 4):
+            deaf = await many.enter_async_context(bare_client(port))
+            deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            deaf.send(LARGE * 2)
+            await places.hold_long(begun)
+        good = await many.enter_async_context(bare_client(port))
+        good.send(HEAD + b"body")
+        assert statuses_of(await good.answer()) == [200]
+    assert cut("answer_made_room") == before + 2
 
 
 async def test_a_head_that_is_too_large_is_refused() -> None:
