@@ -3,7 +3,8 @@
 Drain: 200,000 pending rows with every header, read, sent, acknowledged, deleted. Against Kafka's ProducerPerformance
 (warm, 1,000,000 records without headers, whose value is as long as our value and headers together), and against a
 relay that is the same but for `send()` per record and a gather.
-Latency: 1,000 events/s, one per transaction, open loop; from the return of COMMIT to a plain aiokafka consumer.
+Latency: 1,000 events/s, one per transaction, open loop; from the return of COMMIT to a plain aiokafka consumer. Beside
+it the floor: a producer without outbox or database that sends the same records at that rate.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import asyncpg
@@ -30,13 +31,14 @@ from libs.messaging.relay import Relay, store
 from libs.messaging.relay.producer import headers_of
 from libs.messaging.settings import KafkaSettings
 from libs.postgres import leases
-from tests.support.bus import a_request, check_order, declare, read_topic
+from tests.support.bus import a_request, check_order, declare, headers_for, read_topic
 
 ROWS = 200_000
 KEYS = 1_000
 PERF_RECORDS = 1_000_000
 RATE = 1_000
 SECONDS = 15
+WARM_UPS = 2
 
 OURS, GATHER, LIMIT = "relay", "relay with send() and gather", "ProducerPerformance, 1 M records"
 
@@ -185,23 +187,26 @@ async def _latencies(where: Servers, rounds: int, verdict: Verdict) -> None:
     print(f"commit to consumer at {RATE:,} events/s for {SECONDS} s")
     owner = await asyncpg.connect(where.database.owner_dsn)
     await owner.execute("CREATE TABLE things (id text PRIMARY KEY, version bigint NOT NULL) WITH (fillfactor = 70)")
-    medians, worst = [], []
-    for number in range(rounds + 1):  # the first one warms the broker and does not count
+    medians, worst, floors = [], [], []
+    for number in range(-WARM_UPS, rounds):  # a broker's tail falls for half a minute at this rate
         await owner.execute("TRUNCATE things")
         await owner.execute("INSERT INTO things SELECT unnest($1::text[]), 0", _keys())
         await owner.execute("VACUUM outbox")
         async with where.topic("latency") as topic:
             with Meter() as meter:
-                committed, received = await _one_latency(where, topic)
+                committed, received = await _one_latency(where, topic, "write")
             found = check_order(await read_topic(where.bootstrap, topic), _highest(committed))
-        times = [1_000 * (received[at] - then) for at, then in committed.items() if at in received]
-        p50, p95, p99 = percentiles(times, 50, 95, 99)
-        if number:
+        async with where.topic("floor") as topic:
+            floor = _percentiles(*await _one_latency(where, topic, "send"))
+        p50, p95, p99 = _percentiles(committed, received)
+        if number >= 0:
             medians.append(p50)
             worst.append(p99)
+            floors.append(floor[2])
         print(
-            f"  {'' if number else '(warm-up) '}{len(committed) / SECONDS:,.0f} events/s  "
+            f"  {'' if number >= 0 else '(warm-up) '}{len(committed) / SECONDS:,.0f} events/s  "
             f"p50 {p50:.2f}  p95 {p95:.2f}  p99 {p99:.2f} ms  lost {found[0]}, inverted {found[1]}  "
+            f"producer alone p50 {floor[0]:.2f}, p99 {floor[2]:.2f} ms  "
             f"busy {meter.busy_percent:.0f} %, steal {meter.steal_percent:.1f} %",
             flush=True,
         )
@@ -209,6 +214,11 @@ async def _latencies(where: Servers, rounds: int, verdict: Verdict) -> None:
     await owner.close()
     verdict.at_most("p50 in ms", statistics.median(medians), 5, medians)
     verdict.at_most("p99 in ms", statistics.median(worst), 20, worst)
+    print(f"  for information: p99 of the producer alone {statistics.median(floors):.2f} ms")
+
+
+def _percentiles(committed: dict[str, float], received: dict[str, float]) -> list[float]:
+    return percentiles([1_000 * (received[at] - then) for at, then in committed.items() if at in received], 50, 95, 99)
 
 
 def _highest(committed: dict[str, float]) -> dict[str, int]:
@@ -219,19 +229,21 @@ def _highest(committed: dict[str, float]) -> dict[str, int]:
     return highest
 
 
-async def _one_latency(where: Servers, topic: str) -> tuple[dict[str, float], dict[str, float]]:
+async def _one_latency(where: Servers, topic: str, role: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Give when each event was committed, or sent where the role is `send`, and when it was received."""
     arguments = (where.database.worker_dsn, where.bootstrap, topic)
-    relay = await run_part("benchmarks.relay", "relay", *arguments)
+    relay = await run_part("benchmarks.relay", "relay", *arguments) if role == "write" else None
     consumer = await run_part("benchmarks.relay", "consume", *arguments)
     assert consumer.stdout
     await consumer.stdout.readline()  # it says when it is ready
-    writer = await run_part("benchmarks.relay", "write", *arguments)
+    writer = await run_part("benchmarks.relay", role, *arguments)
     written, _ = await writer.communicate()
     await asyncio.sleep(1.0)
     consumer.send_signal(signal.SIGTERM)
     received, _ = await consumer.communicate()
-    relay.send_signal(signal.SIGTERM)
-    await relay.communicate()
+    if relay is not None:
+        relay.send_signal(signal.SIGTERM)
+        await relay.communicate()
     return json.loads(written), json.loads(received)
 
 
@@ -258,12 +270,37 @@ async def write(dsn: str, topic: Topic) -> None:
         committed[f"{key}@{version}"] = time.monotonic()
         connections.put_nowait(connection)
 
+    await _by_the_clock(lambda: one(dice.choice(keys)))
+    print(json.dumps(committed))
+
+
+async def send(bootstrap: str, topic: Topic) -> None:
+    """Send the same records at the rate, without a database; print when each was handed over."""
+    producer: Any = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, acks="all", linger_ms=0)
+    await producer.start()
+    await producer.partitions_for(topic.name)
+    dice, sent, keys = random.Random(1), {}, _keys()
+    versions: dict[str, int] = dict.fromkeys(keys, 0)
+    body = a_request(pad="x" * 700).model_dump_json().encode()
+
+    async def one(key: str) -> None:
+        versions[key] += 1
+        at = f"{key}@{versions[key]}"
+        headers = headers_for(RequestSubmitted, version=versions[key])
+        sent[at] = time.monotonic()
+        await producer.send_and_wait(topic.name, body, key=key.encode(), headers=headers)
+
+    await _by_the_clock(lambda: one(dice.choice(keys)))
+    await producer.stop()
+    print(json.dumps(sent))
+
+
+async def _by_the_clock(do: Callable[[], Coroutine[Any, Any, None]]) -> None:
     began = time.monotonic() + 0.2
     async with asyncio.TaskGroup() as group:
         for number in range(RATE * SECONDS):
             await asyncio.sleep(max(0.0, began + number / RATE - time.monotonic()))
-            group.create_task(one(dice.choice(keys)))
-    print(json.dumps(committed))
+            group.create_task(do())
 
 
 async def consume(bootstrap: str, topic: str) -> None:
@@ -301,6 +338,8 @@ def _role(arguments: Sequence[str]) -> None:
         uvloop.run(relay_until_told(dsn, bootstrap))
     elif role == "write":
         uvloop.run(write(dsn, declare(topic, "command", RequestSubmitted)))
+    elif role == "send":
+        uvloop.run(send(bootstrap, declare(topic, "command", RequestSubmitted)))
     elif role == "consume":
         uvloop.run(consume(bootstrap, topic))
 
