@@ -59,9 +59,25 @@ class Traces:
         assert len(found) == 1, f"{len(found)} spans {name} of {service} in\n{self.drawn(trace_id)}"
         return found[0]
 
-    def has(self, trace_id: str, *names: tuple[str, str]) -> bool:
-        """Whether the trace holds spans of these (service, name)."""
-        return set(names) <= {(span.service, span.name) for span in self.of(trace_id)}
+    def is_whole(self, caller: Caller, *names: tuple[str, str]) -> bool:
+        """Whether the caller's trace holds these spans, each span's parent, and each made message's sending.
+
+        Processes write their spans some moments after they end, and in no order among each other: the relay may still
+        wait for the broker's word on a batch whose messages were long handled elsewhere.
+        """
+        spans = self.of(caller.trace_id)
+        ids = {span.span_id for span in spans} | {caller.span_id}
+        created = [span for span in spans if span.kind == "PRODUCER"]
+        return (
+            set(names) <= {(span.service, span.name) for span in spans}
+            and all(span.parent_span_id in ids for span in spans)
+            and all(self.sending(each) for each in created)
+        )
+
+    def sending(self, created: SpanLine) -> list[SpanLine]:
+        """The batches in which the message of this span was sent: the relay's spans, which belong to no trace."""
+        name = f"send {created.attributes['messaging.destination.name']}"
+        return [span for span in self.linking_to(created) if span.name == name]
 
     def linking_to(self, span: SpanLine) -> list[SpanLine]:
         """The spans, of any trace, that link to this one: the batches in which its message travelled."""
