@@ -16,6 +16,7 @@ import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from libs.postgres.schemas import SCHEMAS
 from services.cli.bootstrap import bootstrap_key
 from tests.support.system import System
 from tests.support.until import until
@@ -102,9 +103,10 @@ class Client:
 
 
 async def make_operator(system: System) -> Client:
-    """A client with the operators' first key."""
+    """A client with an operators' key that every service knows."""
     dsn = system.environment["INGEST_WORKER_DSN"]
-    _, made = await bootstrap_key(dsn, name="tests", force=True, dry_run=False)
+    key, made = await bootstrap_key(dsn, name="tests", force=True, dry_run=False)
+    await _known_everywhere(system, key.key_id)
     return Client(system.urls, made.text)
 
 
@@ -116,17 +118,17 @@ async def make_organization(system: System, operator: Client, name: str) -> Orga
     producer = {"source": source, "org_ids": [org_id], "kinds": ["api_request"], "active": True}
     await operator.ask("ingest", "POST", "/v1/producers", body=producer)
     key = await operator.ask("ingest", "POST", "/v1/keys", body={"name": name, "role": "admin", "org_id": org_id})
+    await _known_everywhere(system, uuid.UUID(key["key_id"]))
     token, objects = await _token_and_objects(system)
     wanted = {"platform": "meta", "name": name, "access_token": token["access_token"], "app_id": token["app"]}
     async with Client(system.urls, key["key"]) as client:
-        await until_known(client, "asset_sync", "GET", "/v1/connections")
         idempotency_key = f"connection-{org_id}"
         connection = await client.ask(
             "asset_sync", "POST", "/v1/connections", body=wanted, idempotency_key=idempotency_key
         )
         organization = Organization(org_id, key["key"], source, connection["id"], tuple(objects))
         probe = request_body(organization, Ask("probe", "probe", objects[0], "http"))
-        await until_known(client, "ingest", "POST", "/v1/requests?dry_run=true", probe)
+        await _until_taken(client, "/v1/requests?dry_run=true", probe)
     return organization
 
 
@@ -136,7 +138,6 @@ async def name_accounts(
     """Say of which accounts the organization's connection is, as an operator; return when the receiver knows."""
     body = {"accounts": [{"type": kind, "id": account} for kind, account in accounts]}
     async with Client(operator.urls, operator.key, organization.org_id) as client:
-        await until_known(client, "asset_sync", "GET", "/v1/connections")
         await client.ask("asset_sync", "PUT", f"/v1/connections/{organization.connection_id}/accounts", body=body)
 
     async def is_known() -> bool:
@@ -259,12 +260,27 @@ async def _token_and_objects(system: System) -> tuple[dict[str, Any], list[str]]
     return token, objects
 
 
-async def until_known(client: Client, service: str, method: str, path: str, body: object = None) -> None:
-    """Ask until the service has heard of what ingest or asset_sync just published."""
+async def _known_everywhere(system: System, key_id: uuid.UUID) -> None:
+    """Return when every service has a key that ingest announced, and its organization: it comes to each by Kafka."""
+    knows = """
+        SELECT FROM {}.identity_api_keys AS keys
+        WHERE key_id = $1 AND (org_id IS NULL OR EXISTS (
+            SELECT FROM {}.identity_organizations AS organizations WHERE organizations.org_id = keys.org_id
+        ))
+    """
+
+    async def is_known() -> bool:
+        return all([await system.rows(knows.format(schema, schema), key_id) for schema in SCHEMAS.values()])
+
+    await until(is_known, "every service to know a new key")
+
+
+async def _until_taken(client: Client, path: str, body: object) -> None:
+    """Ask ingest until it has heard of the connection that asset_sync just published."""
     async with asyncio.timeout(60):
         while True:
             try:
-                await client.ask(service, method, path, body=body)
+                await client.ask("ingest", "POST", path, body=body)
             except Refused:
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
