@@ -144,8 +144,11 @@ class Replayer:
                 await self.replay(seen)
                 continue
             async with self._database.acquire() as conn:
-                await store.give_up(conn, self._consumer, seen)
-            logger.error("a parked key ends its process, or never comes back; it waits for a person", extra=_at(seen))
+                given_up = await store.give_up(conn, self._consumer, seen)
+            if given_up:
+                logger.error(
+                    "a parked key ends its process, or never comes back; it waits for a person", extra=_at(seen)
+                )
         return len(found)
 
     async def _claim(self, conn: Connection, seen: Due) -> int | None:

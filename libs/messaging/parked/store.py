@@ -329,6 +329,7 @@ UPDATE parked_keys
 SET status = 'gave_up', locked_by = NULL, locked_until = NULL,
     last_error = 'its last attempt did not come to an end; before: ' || coalesce(last_error, 'nothing')
 WHERE consumer = $1 AND topic = $2 AND key = $3 AND lease_epoch = $4 AND attempts = $5
+RETURNING true
 """
 
 
@@ -337,6 +338,6 @@ async def release(conn: Connection, consumer: str, key: Key, epoch: int) -> None
     await conn.execute(RELEASE, consumer, *key, epoch)
 
 
-async def give_up(conn: Connection, consumer: str, seen: Due) -> None:
-    """Let a key wait for a person though its last attempt never came back; not one that went on since it was seen."""
-    await conn.execute(GIVE_UP, consumer, *seen.key, seen.epoch, seen.attempts)
+async def give_up(conn: Connection, consumer: str, seen: Due) -> bool:
+    """Let a key wait for a person though its last attempt never came back; False when it went on since it was seen."""
+    return await conn.fetchval(GIVE_UP, consumer, *seen.key, seen.epoch, seen.attempts) is not None

@@ -99,7 +99,7 @@ async def test_who_saw_a_key_exhausted_does_not_give_it_up_once_its_head_is_drop
     async with bench.database.acquire() as conn:
         (exhausted,) = await store.due(conn, "ingest", [FACTS.name], 10)
         await drop(bench, (await parked_ids(bench))[0])
-        await store.give_up(conn, "ingest", exhausted)
+        assert not await store.give_up(conn, "ingest", exhausted)
     assert await key_state(bench) == ("waiting", 0, True)
 
 
@@ -118,7 +118,7 @@ async def test_who_saw_a_key_exhausted_does_not_give_it_up_once_its_last_replay_
         assert exhausted.attempts == 2
         bench.fails = lambda _, what: what == "two"
         await slow.replay_claimed(KEY, epoch)
-        await store.give_up(conn, "ingest", exhausted)
+        assert not await store.give_up(conn, "ingest", exhausted)
     assert (await key_state(bench))[:2] == ("waiting", 1)
 
 

@@ -1,6 +1,7 @@
 """What parking promises, case by case: polls of a made-up log over real tables."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -229,7 +230,9 @@ async def test_a_dropped_record_leaves_its_id_to_a_twin_that_waits(bench: Bench)
     assert await bench.applied() == ["mended"]
 
 
-async def test_a_replay_that_never_comes_back_counts_as_an_attempt(bench: Bench) -> None:
+async def test_a_replay_that_never_comes_back_counts_as_an_attempt(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     bench.fails = lambda _, __: True
     await bench.poll([bench.log.fact("a", "deadly")])
     for attempt in range(2):
@@ -240,7 +243,9 @@ async def test_a_replay_that_never_comes_back_counts_as_an_attempt(bench: Bench)
             assert await store.claim(
                 conn, "ingest", seen, owner, lease_seconds=0.0, first_wait_seconds=0.0, longest_wait_seconds=0.0
             )
-    await bench.replay(most_attempts=2)
+    with caplog.at_level(logging.ERROR):
+        await bench.replay(most_attempts=2)
+    assert "waits for a person" in caplog.text
     assert await bench.blocked() == [("a", "gave_up")]
     error = await bench.owner.fetchval("SELECT last_error FROM parked_keys")
     assert error.startswith("its last attempt did not come to an end; before: Broken: a: deadly")
