@@ -5,14 +5,22 @@ and lose its order. Settings that the declaration does not speak of are left as 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.admin import DescribeConfigsRequest
+from aiokafka.protocol.metadata import MetadataRequest
 
 from libs.events.topics import TOPICS, Topic
 from libs.messaging.settings import KafkaSettings
@@ -40,9 +48,9 @@ class Difference:
 
 
 async def compare_topics(kafka: KafkaSettings, topics: Sequence[Topic] = TOPICS) -> list[Difference]:
-    """Return every difference between the broker and the declaration; changes nothing. Raises: KafkaError."""
-    async with _client(kafka) as client:
-        return await _compare(client, kafka, topics)
+    """Return every difference between a broker and the declaration; changes nothing. Raises: KafkaError."""
+    async with _brokers(kafka) as brokers:
+        return await _compare(brokers, brokers.get_random_node(), kafka, topics)
 
 
 async def apply_topics(
@@ -50,29 +58,42 @@ async def apply_topics(
 ) -> list[Difference]:
     """Create missing topics and set what differs; return what was changed, and what is left for a hand.
 
-    `grow` names topics that shall get their missing partitions although their keys will move: drain them first.
-    Safe to run twice at once. Raises: TopicsRefused; KafkaError.
+    Returns when every broker shows it. `grow` names topics that shall get their missing partitions although their keys
+    will move: drain them first. Safe to run twice at once. Raises: TopicsRefused; KafkaError.
     """
-    async with _client(kafka) as client:
-        differences = await _compare(client, kafka, topics)
+    async with _brokers(kafka) as brokers, _admin(kafka) as admin:
+        node = brokers.get_random_node()
+        differences = await _compare(brokers, node, kafka, topics)
         declared = {topic.name: topic for topic in topics}
         missing = [declared[item.topic] for item in differences if item.what == "topic"]
         if missing:
-            await _create(client, kafka, missing)
+            await _create(admin, brokers, kafka, missing)
         altered = {item.topic for item in differences if item.mended_by == "apply" and item.what != "topic"}
         if altered:
-            await _alter(client, kafka, [declared[name] for name in sorted(altered)])
+            await _alter(admin, brokers, node, kafka, [declared[name] for name in sorted(altered)])
         for item in differences:
             if item.what == "partitions" and item.topic in grow and int(item.declared) > int(item.actual or 0):
-                await _grow(client, kafka, declared[item.topic])
+                await _grow(admin, brokers, kafka, declared[item.topic])
         return differences
 
 
 @asynccontextmanager
-async def _client(kafka: KafkaSettings) -> AsyncIterator[Any]:
+async def _admin(kafka: KafkaSettings) -> AsyncIterator[Any]:
+    """Open what changes things: the controller gets it, whichever broker is told."""
     client = AIOKafkaAdminClient(**kafka.client_options("platformbus-topics"))
     try:
         await client.start()
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _brokers(kafka: KafkaSettings) -> AsyncIterator[Any]:
+    """Open what reads: the admin client asks any broker for each answer, and two of them may not know the same yet."""
+    client = AIOKafkaClient(**kafka.client_options("platformbus-topics"))
+    try:
+        await client.bootstrap()
         yield client
     finally:
         await client.close()
@@ -83,20 +104,20 @@ def _config(topic: Topic, kafka: KafkaSettings) -> dict[str, str]:
     return topic.config() | {"min.insync.replicas": str(kafka.topic_min_insync_replicas)}
 
 
-async def _compare(client: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> list[Difference]:
-    present = {item["topic"]: item for item in await client.describe_topics() if not item["error_code"]}
-    settings = await _settings(client, [topic.name for topic in topics if topic.name in present])
+async def _compare(brokers: Any, node: int, kafka: KafkaSettings, topics: Sequence[Topic]) -> list[Difference]:
+    settings = await _settings(brokers, node, [topic.name for topic in topics])
+    present = {name: parts for name, parts in (await _partitions(brokers, node)).items() if name in settings}
     differences = []
     for topic in topics:
         if topic.name not in present:
             differences.append(Difference(topic.name, "topic", f"{topic.partitions} partitions", None, "apply"))
             continue
-        partitions = len(present[topic.name]["partitions"])
+        partitions = len(present[topic.name])
         if partitions != topic.partitions:
             differences.append(
                 Difference(topic.name, "partitions", str(topic.partitions), str(partitions), mended_by="hand")
             )
-        replicas = min((len(part["replicas"]) for part in present[topic.name]["partitions"]), default=0)
+        replicas = min((len(part["replicas"]) for part in present[topic.name]), default=0)
         if replicas < kafka.replication_factor:
             differences.append(
                 Difference(topic.name, "replicas", str(kafka.replication_factor), str(replicas), mended_by="hand")
@@ -110,24 +131,30 @@ async def _compare(client: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -
     return differences
 
 
-async def _settings(client: Any, names: Sequence[str]) -> dict[str, dict[str, tuple[str | None, int]]]:
-    """Settings of topics: name -> (value, where it was given)."""
-    if not names:
-        return {}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+async def _partitions(brokers: Any, node: int) -> dict[str, list[dict[str, Any]]]:
+    """Partitions of each topic that a broker knows."""
+    answer = await brokers.send(node, MetadataRequest())
+    return {item["topic"]: item["partitions"] for item in answer.to_object()["topics"] if not item["error_code"]}
+
+
+async def _settings(brokers: Any, node: int, names: Sequence[str]) -> dict[str, dict[str, tuple[str | None, int]]]:
+    """Settings of those topics that a broker knows: name -> (value, where it was given)."""
+    resources = [(ConfigResourceType.TOPIC, name, None) for name in names]
+    answer = await brokers.send(node, DescribeConfigsRequest(resources))
     found = {}
-    for response in await client.describe_configs(resources):
-        for resource in response.to_object()["resources"]:
-            _check(resource["error_code"], resource["resource_name"], resource["error_message"])
-            found[resource["resource_name"]] = {
-                entry["config_names"]: (entry["config_value"], entry["config_source"])
-                for entry in resource["config_entries"]
-            }
+    for resource in answer.to_object()["resources"]:
+        if for_code(resource["error_code"]) is UnknownTopicOrPartitionError:
+            continue
+        _check(resource["error_code"], resource["resource_name"], resource["error_message"])
+        found[resource["resource_name"]] = {
+            entry["config_names"]: (entry["config_value"], entry["config_source"])
+            for entry in resource["config_entries"]
+        }
     return found
 
 
-async def _create(client: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> None:
-    response = await client.create_topics(
+async def _create(admin: Any, brokers: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> None:
+    response = await admin.create_topics(
         [
             NewTopic(topic.name, topic.partitions, kafka.replication_factor, topic_configs=_config(topic, kafka))
             for topic in topics
@@ -136,24 +163,21 @@ async def _create(client: Any, kafka: KafkaSettings, topics: Sequence[Topic]) ->
     for error in response.to_object()["topic_errors"]:
         if for_code(error["error_code"]) is not TopicAlreadyExistsError:
             _check(error["error_code"], error["topic"], error["error_message"])
-    await _await_leaders(client, {topic.name for topic in topics})
+
+    async def is_led(node: int) -> bool:
+        """A topic some milliseconds old refuses its first writers: it has no leader yet."""
+        partitions = await _partitions(brokers, node)
+        parts = [part for topic in topics for part in partitions.get(topic.name, [])]
+        return all(part["leader"] >= 0 for part in parts) and not any(
+            item.what == "topic" for item in await _compare(brokers, node, kafka, topics)
+        )
+
+    await _until_every_broker(brokers, is_led, "shows the new topics")
 
 
-async def _await_leaders(client: Any, names: set[str]) -> None:
-    """Wait until every partition has a leader: a topic some milliseconds old refuses its first writers."""
-    async with asyncio.timeout(_APPEAR_SECONDS):
-        while True:
-            known = {item["topic"]: item for item in await client.describe_topics(sorted(names))}
-            parts = [part for item in known.values() for part in item["partitions"]]
-            ready = all(not item["error_code"] and item["partitions"] for item in known.values())
-            if known.keys() == names and ready and all(part["leader"] >= 0 for part in parts):
-                return
-            await asyncio.sleep(0.05)
-
-
-async def _alter(client: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> None:
+async def _alter(admin: Any, brokers: Any, node: int, kafka: KafkaSettings, topics: Sequence[Topic]) -> None:
     # The request replaces all settings of a topic, so those that an operator gave it go along.
-    settings = await _settings(client, [topic.name for topic in topics])
+    settings = await _settings(brokers, node, [topic.name for topic in topics])
     resources = []
     for topic in topics:
         given = {
@@ -162,28 +186,51 @@ async def _alter(client: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> 
             if source == _SET_ON_TOPIC and value is not None
         }
         resources.append(ConfigResource(ConfigResourceType.TOPIC, topic.name, given | _config(topic, kafka)))
-    for response in await client.alter_configs(resources):
+    for response in await admin.alter_configs(resources):
         for resource in response.to_object()["resources"]:
             _check(resource["error_code"], resource["resource_name"], resource["error_message"])
-    await _await_agreement(client, kafka, topics, lambda item: item.mended_by == "apply")
+
+    async def is_set(node: int) -> bool:
+        return all(item.mended_by != "apply" for item in await _compare(brokers, node, kafka, topics))
+
+    await _until_every_broker(brokers, is_set, "shows the new settings")
 
 
-async def _grow(client: Any, kafka: KafkaSettings, topic: Topic) -> None:
-    response = await client.create_partitions({topic.name: NewPartitions(topic.partitions)})
+async def _grow(admin: Any, brokers: Any, kafka: KafkaSettings, topic: Topic) -> None:
+    response = await admin.create_partitions({topic.name: NewPartitions(topic.partitions)})
     for error in response.to_object()["topic_errors"]:
         _check(error["error_code"], topic.name, error["error_message"])
-    await _await_agreement(client, kafka, [topic], lambda item: item.what == "partitions")
+
+    async def has_grown(node: int) -> bool:
+        return all(item.what != "partitions" for item in await _compare(brokers, node, kafka, [topic]))
+
+    await _until_every_broker(brokers, has_grown, "shows the new partitions")
 
 
-async def _await_agreement(
-    client: Any, kafka: KafkaSettings, topics: Sequence[Topic], which: Callable[[Difference], bool]
-) -> None:
-    """Wait until brokers show the change: they learn of what the controller did a moment later."""
-    async with asyncio.timeout(_APPEAR_SECONDS):
-        while True:
-            if not any(which(item) for item in await _compare(client, kafka, topics)):
-                return
-            await asyncio.sleep(0.05)
+async def _until_every_broker(brokers: Any, shows: Callable[[int], Awaitable[bool]], what: str) -> None:
+    """Wait for all of them: each learns of what the controller did in its own time, and clients ask whichever.
+
+    Raises: TopicsRefused when one does not in 15 s; what was changed stays.
+    """
+    try:
+        async with asyncio.timeout(_APPEAR_SECONDS):
+            while True:
+                if await _every(brokers, shows):
+                    return
+                await asyncio.sleep(0.05)
+    except TimeoutError as error:
+        raise TopicsRefused(
+            f"not every broker {what} after {_APPEAR_SECONDS:g} s: see that all are well, then do it again"
+        ) from error
+
+
+async def _every(brokers: Any, shows: Callable[[int], Awaitable[bool]]) -> bool:
+    try:
+        if not await brokers.force_metadata_update():  # a broker that went away leaves the list
+            return False
+        return all([await shows(broker.nodeId) for broker in brokers.cluster.brokers()])
+    except KafkaError:  # one of them is going or coming
+        return False
 
 
 def _check(code: int, topic: str, message: str | None) -> None:

@@ -1,6 +1,7 @@
 """Three Kafka nodes as one cluster: what was acknowledged by two of them outlives the one that led."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -43,6 +44,15 @@ async def test_applied_topics_have_three_copies_and_are_written_to_two_before_th
     (answer,) = await admin.describe_configs([asked])
     assert answer.to_object()["resources"][0]["config_entries"][0]["config_value"] == "2"
     await admin.close()
+
+
+async def test_every_broker_knows_a_topic_once_it_is_applied(cluster: Cluster) -> None:
+    """Each question goes to whichever broker; where only one of them knew, most rounds had a wrong answer."""
+    kafka = KafkaSettings(bootstrap_servers=cluster.kafka_bootstrap, replication_factor=3)
+    for number in range(5):
+        topics = [replace(topic, name=f"{topic.name}.{number}") for topic in TOPICS[:3]]
+        assert len(await apply_topics(kafka, topics)) == 3
+        assert [await compare_topics(kafka, topics) for _ in range(3)] == [[], [], []]
 
 
 async def test_records_outlive_the_broker_that_led_their_partition_and_it_comes_back(cluster: Cluster) -> None:
