@@ -40,6 +40,14 @@ class Refused(Exception):  # noqa: N818  a way out of the parser
         )
 
 
+def malformed() -> Refused:
+    return Refused(400, "bad_request", "This is not an HTTP/1.1 request that can be understood.")
+
+
+def too_large() -> Refused:
+    return Refused(431, "head_too_large", "Address, headers or trailers are larger than is taken here.")
+
+
 class Cycle(RequestResponseCycle):
     """One request and its answer."""
 

@@ -19,10 +19,10 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from libs.runtime.cycle import Cycle, Refused
+from libs.runtime.cycle import Cycle, Refused, malformed, too_large
 from libs.runtime.limits import ProtocolLimits
 from libs.runtime.room import Room
 from libs.telemetry.metrics import counter, gauge
@@ -73,6 +73,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._framing: dict[bytes, bytes] = {}
         self._overhead_bytes = 0
         self._skipping = False  # a head that offers an upgrade is being read for the first time
+        self._served: RequestResponseCycle | None = None  # `cycle` is the one that was read last
         self._refusal: bytes | None = None  # to be sent when what came before is answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -87,6 +88,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self._expect(_Phase.HEAD, self._limits.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._served is not None:
+            self._served.disconnected = not self._served.response_complete
+            self._served.message_event.set()
         super().connection_lost(exc)
         CONNECTIONS.set(len(self.connections))
         self._deadline = self._write_deadline = math.inf
@@ -113,7 +117,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._check_progress()
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self._refuse(cause if isinstance(cause, Refused) else _malformed())
+            self._refuse(cause if isinstance(cause, Refused) else malformed())
         except Refused as refused:
             self._refuse(refused)
 
@@ -135,14 +139,14 @@ class LimitedProtocol(HttpToolsProtocol):
         """After a piece of input: limits of what is not complete yet."""
         if self._phase is _Phase.HEAD:
             if self._head_bytes > self._limits.head_bytes:
-                raise _too_large()
+                raise too_large()
             if self._deadline == math.inf:
                 self._expect(_Phase.HEAD, self._limits.head_seconds)
         elif self._phase is _Phase.BODY:
             if self._deadline == math.inf:
                 self._expect(_Phase.BODY, self._limits.body_seconds)
             if self._overhead_bytes > self._limits.head_bytes:
-                raise _too_large()
+                raise too_large()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -164,22 +168,22 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         parser = self.parser
         if len(self.headers) > self._limits.headers:
-            raise _too_large()
+            raise too_large()
         if self._head_bytes > self._limits.head_bytes:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._limits.head_bytes:
-                raise _too_large()
+                raise too_large()
         version = parser.get_http_version()
         self._check_framing(version)
         if parser.should_upgrade():
             if parser.get_method() == b"CONNECT":
-                raise _malformed()
+                raise malformed()
             self._skipping = True
             return
         self._fill_scope(version)
         waits = self.cycle is not None and not self.cycle.response_complete
         if waits and len(self.pipeline) >= self._limits.pipelined:
-            raise _malformed()
+            raise malformed()
         self._phase = _Phase.BODY
         self._deadline = math.inf
         self._overhead_bytes = 0
@@ -188,7 +192,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
         else:
-            self._start_asgi_task(cycle, self.app)
+            self._serve(cycle)
 
     def on_body(self, body: bytes) -> None:
         left = self._overhead_bytes - (1 + _OVERHEAD_PER_BYTE) * len(body)
@@ -229,13 +233,17 @@ class LimitedProtocol(HttpToolsProtocol):
         url = httptools.parse_url(self.url)
         raw_path = url.path
         if raw_path is None:
-            raise _malformed()
+            raise malformed()
         path = raw_path.decode("ascii")
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = raw_path
         scope["query_string"] = url.query or b""
+
+    def _serve(self, cycle: RequestResponseCycle) -> None:
+        self._served = cycle
+        self._start_asgi_task(cycle, self.app)
 
     def _on_answered(self, cycle: Cycle) -> None:
         """Go on with what waits behind an answer that is out."""
@@ -251,8 +259,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            waiting, app = self.pipeline.pop()
-            self._start_asgi_task(waiting, app)
+            waiting, _ = self.pipeline.pop()
+            self._serve(waiting)
         elif self._refusal is not None:
             self._send_refusal(self._refusal)
         elif self._phase is _Phase.IDLE:
@@ -389,11 +397,3 @@ class LimitedProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._write_deadline = math.inf
-
-
-def _malformed() -> Refused:
-    return Refused(400, "bad_request", "This is not an HTTP/1.1 request that can be understood.")
-
-
-def _too_large() -> Refused:
-    return Refused(431, "head_too_large", "Address, headers or trailers are larger than is taken here.")

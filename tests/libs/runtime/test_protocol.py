@@ -275,6 +275,27 @@ async def test_requests_sent_behind_each_other_are_answered_in_order_and_garbage
     assert echo.seen == [("/wait", b"0"), ("/a", b"1"), ("/b", b"2")]
 
 
+async def test_who_sends_several_and_leaves_is_gone_for_the_one_that_is_served() -> None:
+    heard: list[tuple[str, str]] = []
+    began, has_left = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        began.set()
+        if scope["path"] == "/1":
+            await has_left.wait()  # nothing is read meanwhile: only then the server sees it
+        else:
+            heard.append((scope["path"], (await receive())["type"]))
+        await _answer(send, 200, b"")
+
+    async with serving(app) as port:
+        async with client(port) as one:
+            one.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: bus\r\n\r\n" % number for number in (1, 2, 3)))
+            await began.wait()
+        has_left.set()
+        await happened(lambda: heard == [("/2", "http.disconnect")], "the second to hear that its client left")
+
+
 async def test_more_requests_than_may_wait_behind_one_are_refused() -> None:
     echo = Echo()
     data = b"POST /wait HTTP/1.1\r\nHost: bus\r\nContent-Length: 0\r\n\r\n" * 40
