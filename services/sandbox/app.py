@@ -130,9 +130,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until a signal says stop."""
     settings = parse_settings(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again once it has stopped: the default would end the process before it has cleaned.
         signal.signal(number, _leave)
+    # uvicorn does not know it: what is raised while it serves is lost wherever somebody catches everything.
+    signal.signal(signal.SIGHUP, _terminate)
     with (
         Authority() as authority,
         socket.create_server((settings.host, settings.port), backlog=_BACKLOG) as main_door,
@@ -159,6 +161,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _address(settings: Settings, door: socket.socket) -> str:
