@@ -43,19 +43,30 @@ def ended(results: Results, *sent: Sent) -> Ended:
 
 
 async def statuses(ingest: Api, done: Ended, advance: Advance) -> Counter[str]:
-    """Ask ingest how each request stands, some at a time."""
+    """Ask ingest how each request stands, some at a time, and those again whose end it has not read yet."""
     counted: Counter[str] = Counter()
     left = list(done.requests)
 
     async def ask_on() -> None:
         while left:
-            counted[(await ingest.ask("GET", f"/v1/requests/{left.pop()}"))["status"]] += 1
+            counted[await _status(ingest, left.pop())] += 1
             advance(1)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE):
             group.create_task(ask_on())
     return counted
+
+
+async def _status(ingest: Api, request_id: str) -> str:
+    """How a request stands, once it has ended; after some time whatever it is."""
+    status = ""
+    for _ in range(LOOKS):
+        status = str((await ingest.ask("GET", f"/v1/requests/{request_id}"))["status"])
+        if status != "accepted":
+            break
+        await asyncio.sleep(PAUSE_SECONDS)
+    return status
 
 
 def count_everything(numbers: Numbers, results: Results, bad: BadInput, good: Sequence[Sent], done: Ended) -> None:

@@ -25,7 +25,7 @@ from deploy.local.demo.outcome import (
 )
 from deploy.local.demo.pushing import Platform, Pushed, invent_accounts
 from deploy.local.demo.report import Numbers, show
-from deploy.local.demo.scene import SOURCE, Scene, connect_accounts, operator_key, set_scene
+from deploy.local.demo.scene import SOURCE, Scene, connect_accounts, operator_key, set_scene, until_known
 from deploy.local.demo.stored import CallLog, records_per_topic, rows_per_table
 from deploy.local.demo.stranger import push_forged, push_to_nobody, replay_for_somebody
 from deploy.local.demo.traffic import (
@@ -46,7 +46,8 @@ from deploy.local.demo.traffic import (
 
 READ_TOPICS = ("ingest.accepted", "batcher.results", "ingest.dead_letters", pushing.TOPIC)
 ITEMS_PER_BATCH = 50
-RESULT_SECONDS = 60.0
+RESULT_SECONDS = 120.0
+"""Twice the lease of a call: the one that a killed batcher had in its hands is made again only after it."""
 
 
 @dataclass(slots=True)
@@ -129,6 +130,7 @@ async def _drive(
             progress=progress,
         )
         await until_usable(stage.ingest, scene)
+        await until_known(stage.batcher, "/v1/batches/stats", "batcher")
         await _play(stage, values, victims, steady_seconds)
         operator = await enter(Api(values["INGEST_URL"], key, scene.org_id))
         await operator.ask("POST", f"/v1/keys/{scene.key_id}/revoke")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ SECOND_ORGANIZATION = "Second demo organization"
 CONNECTION = "Demo connection"
 SOURCE = "demo-shop"
 OBJECTS_NEEDED = 120
+HEARD_SECONDS = 60.0
+"""For what one service announces and another has yet to read; one that was killed may be let back in after 10 s."""
+PAUSE_SECONDS = 0.05
 
 Say = Callable[[str], None]
 
@@ -113,13 +117,14 @@ async def connect_accounts(values: Mapping[str, str], scene: Scene, accounts: Ma
 
 
 async def _until_heard(values: Mapping[str, str], scene: Scene, connection_id: UUID, version: int) -> None:
+    deadline = time.monotonic() + HEARD_SECONDS
     async with Api(values["WEBHOOK_RECEIVER_URL"], scene.operator_key) as receiver:
-        for _ in range(400):
+        while time.monotonic() < deadline:
             answer = await receiver.send("GET", "/admin/trace", params={"id": str(connection_id)})
             steps = answer.json()["steps"] if answer.is_success else []
             if any(step["detail"].get("version", 0) >= version for step in steps):
                 return
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(PAUSE_SECONDS)
     raise DemoFailed(f"webhook_receiver has not heard of version {version} of connection {connection_id}")
 
 
@@ -134,7 +139,7 @@ async def _organization(ingest: Api, name: str) -> UUID:
 async def _connection(values: Mapping[str, str], key: str, org_id: UUID, app: str, token: str) -> UUID:
     """Give the demo's connection with the sandbox's present token: a sandbox that was started again has new ones."""
     async with Api(values["ASSET_SYNC_URL"], key, org_id) as assets:
-        await _until_known(assets, org_id)
+        await until_known(assets, "/v1/connections", "asset_sync")
         listed = await assets.ask("GET", "/v1/connections", params={"limit": 200})
         for connection in listed["connections"]:
             if connection["name"] == CONNECTION and connection["status"] != "disconnected":
@@ -150,14 +155,13 @@ async def _connection(values: Mapping[str, str], key: str, org_id: UUID, app: st
         return UUID(made["id"])
 
 
-async def _until_known(assets: Api, org_id: UUID) -> None:
-    """Wait until asset_sync has heard of the key and the organization; the events need some milliseconds."""
-    for _ in range(200):
-        if (await assets.send("GET", "/v1/connections")).is_success:
-            return
-        await asyncio.sleep(0.05)
-    answer = await assets.send("GET", "/v1/connections")
-    raise DemoFailed(f"asset_sync still does not know organization {org_id}: {answer.text[:300]}")
+async def until_known(service: Api, path: str, who: str) -> None:
+    """Wait until a service has heard of the key and the organization that it is asked with: they come by Kafka."""
+    deadline = time.monotonic() + HEARD_SECONDS
+    while not (answer := await service.send("GET", path)).is_success:
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"{who} still does not know the key or its organization: {answer.text[:300]}")
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

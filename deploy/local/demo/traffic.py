@@ -12,7 +12,7 @@ import httpx
 
 from deploy.local.demo.internal_system import Api, DemoFailed, Results, Writer
 from deploy.local.demo.patience import insist
-from deploy.local.demo.scene import SOURCE, Scene
+from deploy.local.demo.scene import HEARD_SECONDS, SOURCE, Scene
 from libs.events.envelope import new_event_id
 
 QUEUED_REQUESTS = 200
@@ -260,12 +260,14 @@ async def until_usable(ingest: Api, scene: Scene) -> None:
     """Wait until ingest has heard of the connection; the event needs some milliseconds."""
     body = request_body(scene, "probe", 0)
     headers = {"Idempotency-Key": "probe"}
-    for _ in range(200):
+    deadline = time.monotonic() + HEARD_SECONDS
+    while True:
         answer = await ingest.send("POST", "/v1/requests?dry_run=true", json=body, headers=headers)
         if answer.is_success:
             return
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"ingest refuses a good request: {answer.text[:500]}")
         await asyncio.sleep(0.05)
-    raise DemoFailed(f"ingest refuses a good request: {answer.text[:500]}")
 
 
 async def until_queued(batcher: Api, expected: int) -> int:
