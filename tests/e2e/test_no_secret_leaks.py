@@ -206,6 +206,7 @@ async def requests_well_and_wrong(
         ("get_object", {"object_id": f"me?access_token={canary}"}),
         (canary, {}),
     ]
+    await until(lambda: connection_known(system, connection_id), "the connection is known", seconds=SECONDS)
     fault = f"{system.sandbox_url}/_sandbox/faults"
     for kind in ("server_error", "throttled", "truncated", "token_revoked"):
         await http.post(fault, json={"platform": "meta", "kind": kind, "match": {}, "times": 1, "args": {}})
@@ -220,7 +221,6 @@ async def requests_well_and_wrong(
             assert answer.status_code in (202, 422), answer.text
             ids += [answer.json()["request_id"]] if answer.status_code == 202 else []
         assert ids
-        assert await connection_known(system)
         if kind == "token_revoked":  # waits for a newer token: replacing it lets the reads end
             connections = system.urls["asset_sync"] + "/v1/connections"
             tokens = (await system.world())["platforms"]["meta"]["tokens"]
@@ -231,9 +231,10 @@ async def requests_well_and_wrong(
             assert (await http.get(f"{url}/{each}")).json()["status"] in ("completed", "failed")
 
 
-async def connection_known(system: System) -> bool:
-    rows = await system.rows("SELECT count(*) AS n FROM batching.connections")
-    return bool(rows[0]["n"])
+async def connection_known(system: System, connection_id: str) -> bool:
+    """Whether it is where it is asked for and where it is used: it comes to both by Kafka."""
+    query = "SELECT FROM {}.connections WHERE connection_id = $1::text::uuid"
+    return all([await system.rows(query.format(schema), connection_id) for schema in ("ingest", "batching")])
 
 
 async def all_ended(system: System) -> bool:

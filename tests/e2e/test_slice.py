@@ -72,7 +72,7 @@ async def _queue_and_flush(
             submitted = await client.ask("ingest", "POST", "/v1/requests:bulk", body={"requests": bodies})
             ids = [item["request_id"] for item in submitted["items"]]
             assert len(set(ids)) == len(asks)
-            await _until_queued(system, len(asks))
+            await _until_queued(system, ids)
             assert (await system.rows("SELECT count(*) AS n FROM batching.batch_execution_log"))[0]["n"] == 0
             await operator.ask("batcher", "POST", "/v1/batches:resume", body={"platform": "meta"})
             await client.ask("batcher", "POST", "/v1/batches:flush", body=flush)
@@ -83,16 +83,17 @@ async def _queue_and_flush(
 
 
 async def _calls(system: System, since: int) -> Any:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         parameters: dict[str, str | int] = {"platform": "meta", "since": since, "limit": 10_000}
         return (await client.get(f"{system.sandbox_url}/_sandbox/calls", params=parameters)).json()
 
 
-async def _until_queued(system: System, asks: int) -> None:
-    """Return when the batcher holds that many asks: it reads them from Kafka in its own time."""
+async def _until_queued(system: System, ids: list[str]) -> None:
+    """Return when the batcher holds these asks: it reads them from Kafka in its own time, after what a test before this
+    one left there."""
 
     async def all_there() -> bool:
-        rows = await system.rows("SELECT count(*) AS n FROM batching.batch_request_queue")
-        return int(rows[0]["n"]) >= asks
+        query = "SELECT FROM batching.batch_request_queue WHERE id = ANY($1::text[]::uuid[])"
+        return len(await system.rows(query, ids)) == len(ids)
 
-    await until(all_there, f"{asks} asks in the batcher's queue")
+    await until(all_there, f"{len(ids)} asks in the batcher's queue")

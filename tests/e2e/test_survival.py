@@ -228,5 +228,5 @@ def _exits(system: System) -> dict[int, int]:
 
 
 async def _switch_limits_off(system: System) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         await client.post(f"{system.sandbox_url}/_sandbox/limits", json={"enforced": False})

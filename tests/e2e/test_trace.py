@@ -71,7 +71,8 @@ async def scene(
         organization = await make_organization(system, operator, "trace")
         await operator.close()
         headers = {"Authorization": f"Bearer {organization.key}"}
-        async with httpx.AsyncClient(base_url=system.urls["ingest"], headers=headers, trust_env=False) as http:
+        url = system.urls["ingest"]
+        async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as http:
             yield Scene(system, organization, http)
     finally:
         await system.close()
@@ -89,8 +90,12 @@ async def test_one_trace_runs_from_an_http_request_to_its_result(scene: Scene) -
     accepted = traces.one(caller.trace_id, "ingest", ACCEPTED)
     assert accepted.parent_span_id == server.span_id
     check_the_way_to_the_result(traces, caller, accepted)
-    answer = (await scene.http.get(f"/v1/requests/{request_id}")).json()
-    assert answer["status"] == "completed"
+
+    async def completed() -> bool:
+        """The span of reading the result may be written before what was read is committed."""
+        return bool((await scene.http.get(f"/v1/requests/{request_id}")).json()["status"] == "completed")
+
+    await until(completed, "the request to be completed")
 
 
 async def test_one_trace_runs_from_a_kafka_request_to_its_result(scene: Scene) -> None:

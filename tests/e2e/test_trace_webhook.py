@@ -52,7 +52,8 @@ class Scene:
             "X-Hub-Signature-256": f"sha256={hmac.new(secret, body, hashlib.sha256).hexdigest()}",
             "traceparent": caller.traceparent,
         }
-        async with httpx.AsyncClient(base_url=self.system.urls["webhook_receiver"], trust_env=False) as http:
+        url = self.system.urls["webhook_receiver"]
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
             answer = await http.post(f"/webhooks/meta/{self.app}", content=body, headers=headers)
         assert answer.status_code == 200, answer.text
 

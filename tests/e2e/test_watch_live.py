@@ -85,7 +85,7 @@ async def test_strangers_among_many_good_deliveries_open_no_ticket(watched: tupl
         because_of_them = [labels for labels in await live.found(alert) if labels.get("platform") != "meta"]
         return bool(seen) and not because_of_them
 
-    await until(is_seen_and_harmless, "strangers to be a small share of everything", 30)
+    await until(is_seen_and_harmless, "strangers to be a small share of everything", _PATIENCE_SECONDS)
 
 
 async def test_every_alert_fires_and_ends_once_somebody_has_mended_what_it_is_for(

@@ -62,9 +62,10 @@ async def database_away(stage: Stage) -> AsyncIterator[None]:
 @asynccontextmanager
 async def job_held(stage: Stage) -> AsyncIterator[None]:
     """A job's time has come long ago, and a worker that hangs holds it."""
+    # In another epoch: else a run that goes on just now would give the job back at its end.
     await stage.system.rows(
         "UPDATE webhooks.jobs SET next_run_at = now() - interval '1 hour', locked_by = 'a worker that hangs',"
-        " locked_until = now() + interval '1 hour' WHERE name = 'sweep_webhooks'"
+        " locked_until = now() + interval '1 hour', lease_epoch = lease_epoch + 1 WHERE name = 'sweep_webhooks'"
     )
     yield
     await stage.system.rows("UPDATE webhooks.jobs SET locked_by = NULL, locked_until = NULL")
@@ -74,7 +75,7 @@ async def job_held(stage: Stage) -> AsyncIterator[None]:
 async def platform_fails(stage: Stage) -> AsyncIterator[None]:
     """The platform answers 200, and in it every item of the call with a failure of its own."""
     url = f"{stage.system.sandbox_url}/_sandbox/faults"
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         made = await client.post(url, json={"platform": "meta", "kind": "item_error"})
         assert made.status_code == 201, made.text
         yield

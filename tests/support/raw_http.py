@@ -75,10 +75,12 @@ def served(app: ASGIApp) -> Iterator[tuple[int, Troubles]]:
         raise ended[0]
 
 
-def exchange(port: int, stream: bytes, cuts: Sequence[int] = ()) -> tuple[list[int], bytes]:
+def exchange(port: int, stream: bytes, cuts: Sequence[int] = (), *, answers: int = 0) -> tuple[list[int], bytes]:
     """Send the bytes, cut into writes, then the end; give the statuses that came and all that was read.
 
-    Raises TimeoutError when the server does not end the connection: it must, after the client has.
+    The end is sent once so many answers have come and nothing follows: a server that is slow to answer closes at a
+    client's end. Raises TimeoutError when they do not come, or when the server does not end the connection: it must,
+    after the client has.
     """
     with socket.create_connection(("127.0.0.1", port), timeout=END_SECONDS) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -87,8 +89,11 @@ def exchange(port: int, stream: bytes, cuts: Sequence[int] = ()) -> tuple[list[i
         try:
             for begin, end in pairwise(places):
                 connection.sendall(stream[begin:end])
+            while len(_STATUS.findall(read)) < answers and (chunk := connection.recv(65_536)):
+                read += chunk
             connection.settimeout(IDLE_SECONDS)
-            read, ended = _read(connection)
+            more, ended = _read(connection)
+            read += more
             if not ended:
                 connection.settimeout(END_SECONDS)
                 connection.shutdown(socket.SHUT_WR)

@@ -121,7 +121,7 @@ class System:
 
     async def world(self) -> Any:
         """What the sandbox made up."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             return (await client.get(f"{self.sandbox_url}/_sandbox/world")).json()
 
     async def rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:

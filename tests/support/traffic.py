@@ -111,7 +111,7 @@ async def make_operator(system: System) -> Client:
 
 
 async def make_organization(system: System, operator: Client, name: str) -> Organization:
-    """An organization with a key, a producer and a connection that ingest and the batcher know."""
+    """An organization with a key, a producer and a connection that every service knows."""
     made = await operator.ask("ingest", "POST", "/v1/organizations", body={"name": name})
     org_id = made["org_id"]
     source = f"tests/{name}"
@@ -126,10 +126,8 @@ async def make_organization(system: System, operator: Client, name: str) -> Orga
         connection = await client.ask(
             "asset_sync", "POST", "/v1/connections", body=wanted, idempotency_key=idempotency_key
         )
-        organization = Organization(org_id, key["key"], source, connection["id"], tuple(objects))
-        probe = request_body(organization, Ask("probe", "probe", objects[0], "http"))
-        await _until_taken(client, "/v1/requests?dry_run=true", probe)
-    return organization
+    await _connection_known(system, connection["id"])
+    return Organization(org_id, key["key"], source, connection["id"], tuple(objects))
 
 
 async def name_accounts(
@@ -253,7 +251,7 @@ async def _token_and_objects(system: System) -> tuple[dict[str, Any], list[str]]
     accounts = [a for a in meta["accounts"] if a["type"] == "ad_account" and (a["type"], a["id"]) in seen]
     biggest = max(accounts, key=lambda account: account["children"].get("campaigns", 0))
     objects = []
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         for child in ("campaigns", "adsets", "ads"):
             address = f"{system.sandbox_url}/_sandbox/world/meta/ad_account/{biggest['id']}/{child}"
             objects += [item["id"] for item in (await client.get(address)).json()["items"]]
@@ -275,13 +273,13 @@ async def _known_everywhere(system: System, key_id: uuid.UUID) -> None:
     await until(is_known, "every service to know a new key")
 
 
-async def _until_taken(client: Client, path: str, body: object) -> None:
-    """Ask ingest until it has heard of the connection that asset_sync just published."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await client.ask("ingest", "POST", path, body=body)
-            except Refused:
-                await asyncio.sleep(_PAUSE_SECONDS)
-            else:
-                return
+async def _connection_known(system: System, connection_id: str) -> None:
+    """Return when everybody who follows connections has one that asset_sync announced."""
+    knows = "SELECT FROM {}.connections WHERE connection_id = $1::text::uuid"
+
+    async def is_known() -> bool:
+        return all(
+            [await system.rows(knows.format(schema), connection_id) for schema in ("ingest", "batching", "webhooks")]
+        )
+
+    await until(is_known, "every service to know a new connection")

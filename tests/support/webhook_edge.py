@@ -75,14 +75,14 @@ class Door:
         async def there() -> bool:
             return len(await self.rows()) == count
 
-        await until(there, f"{count} rows", seconds=10)
+        await until(there, f"{count} rows")
         return await self.rows()
 
     async def open_again(self) -> None:
         async def is_open() -> bool:
             return not self.commit.is_away
 
-        await until(is_open, "the gate to open", seconds=10)
+        await until(is_open, "the gate to open")
 
 
 @asynccontextmanager

@@ -30,8 +30,8 @@ async def bench(batcher_database: ServiceDatabase, valkey_url: str, tmp_path: Pa
         valkey_url,
         tmp_path,
         meta=MetaSettings(platform_units_per_hour=1_000_000),
-        limits=replace(LIMITS, max_attempts=30, retry_base_seconds=0.001, retry_cap_seconds=0.002),
-        lease_seconds=0.2,
+        limits=replace(LIMITS, max_attempts=1_000, retry_base_seconds=0.001, retry_cap_seconds=0.002),
+        lease_seconds=5.0,
     ) as opened:
         yield opened
 

@@ -278,9 +278,9 @@ async def test_connections_are_known_by_their_newest_state_and_without_their_tok
         record(None, f"{org_id}/{ended}", kind=ConnectionState, source="asset_sync", version=2),
         state(ended, 1, ConnectionStatus.HEALTHY),  # late again: what has ended stays ended
     )
-    known = "SELECT 1 FROM state_versions"
+    newest = "SELECT 1 FROM state_versions WHERE last_version = 2"
     async with running(bench.consumer()):
-        await bench.until_rows(2, known)
+        await bench.until_rows(2, newest)
 
     rows = await bench.ingest.rows("SELECT connection_id, status, c::text AS words FROM connections AS c")
     mine = {row["connection_id"]: row["status"] for row in rows if row["connection_id"] != bench.ingest.connection_id}

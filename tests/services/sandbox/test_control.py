@@ -82,7 +82,8 @@ def test_more_daily_numbers_than_can_be_written_at_once_are_asked_for_in_parts(s
     sandbox.reset(size="large")
     account = sandbox.accounts("ad_account")[0]
     path = f"/_sandbox/world/meta/ad_account/{account['id']}/metrics"
-    month = {"since": "2026-10-01", "until": "2026-10-31"}
+    today = datetime.fromisoformat(sandbox.world["now"]).date()
+    month = {"since": str(today - timedelta(days=31)), "until": str(today - timedelta(days=1))}
     refused = sandbox.client.get(path, params={**month, "by": "ads"})
     assert (refused.status_code, "fewer days" in refused.json()["error"]) == (413, True)
     assert sandbox.client.get(path, params=month).json()["count"] == 31

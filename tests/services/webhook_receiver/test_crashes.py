@@ -199,7 +199,7 @@ async def test_two_owners_that_lose_their_leases_all_the_time_keep_order_and_pub
                 return
             await receiver.run("UPDATE leases SET until = clock_timestamp() WHERE name = $1", f"webhooks/{shard}")
 
-    owners = [receiver.another(lease_seconds=0.05) for _ in range(3)]
+    owners = [receiver.another(lease_seconds=1.0) for _ in range(3)]
     tasks = [asyncio.create_task(own(deps)) for deps in owners] + [asyncio.create_task(disturb())]
     received: list[UUID] = []
     for number in range(200):

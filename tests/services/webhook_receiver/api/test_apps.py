@@ -104,7 +104,7 @@ async def test_a_secret_is_rotated_without_a_gap_and_never_are_three_active(
 async def test_a_database_that_falls_silent_keeps_no_retired_secret_alive_for_long(
     receiver: Bench, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handlers, "REFRESH_LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr(handlers, "REFRESH_LIMIT_SECONDS", 2.0)
     added = (await http.post("/v1/webhook-apps", json=body())).json()
     through = urlsplit(receiver.dsns.worker_dsn)
     proxy = Proxy(ports.choose(), through.port or 5432)
@@ -117,7 +117,7 @@ async def test_a_database_that_falls_silent_keeps_no_retired_secret_alive_for_lo
         assert elsewhere.find("meta", "1001") is not None
         proxy.black_hole()
         await http.delete(f"/v1/webhook-apps/meta/1001/secrets/{added['secrets'][0]['id']}")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             with pytest.raises(Exception) as caught:
                 await handlers.refresh_apps(elsewhere, database)
         assert is_available_error(caught.value)

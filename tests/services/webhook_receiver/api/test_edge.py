@@ -261,10 +261,10 @@ async def test_while_the_database_is_away_everybody_is_told_at_once_and_afterwar
 async def test_a_database_that_falls_silent_is_a_503_within_the_time_limit(
     webhook_receiver_database: ServiceDatabase,
 ) -> None:
-    async with opened(webhook_receiver_database, time_limit_seconds=0.3) as door:
+    async with opened(webhook_receiver_database, time_limit_seconds=2.0) as door:
         assert (await door.post()).status_code == 200
         door.proxy.black_hole()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             problem_of(await door.post(), 503, "away")
             problem_of(await door.post(), 503, "away")
         door.proxy.heal()
@@ -273,14 +273,14 @@ async def test_a_database_that_falls_silent_is_a_503_within_the_time_limit(
 
 
 async def test_what_cannot_be_held_is_refused(webhook_receiver_database: ServiceDatabase) -> None:
-    async with opened(webhook_receiver_database, max_held=2) as door:
+    async with opened(webhook_receiver_database, max_held=2, time_limit_seconds=20.0) as door:
         door.proxy.black_hole()
         first = [asyncio.create_task(door.post()) for _ in range(2)]
 
         async def held() -> bool:
             return door.commit.held == 2
 
-        await until(held, "two deliveries to wait", seconds=5)
+        await until(held, "two deliveries to wait")
         response = await door.post()
         problem_of(response, 503, "full")
         assert int(response.headers["retry-after"]) > 0
@@ -335,7 +335,7 @@ async def test_refusals_beyond_some_a_second_are_answered_late_and_good_ones_are
         async def seven() -> bool:
             return sum(answer.done() for answer in answers) == 7
 
-        await until(seven, "five answers at once, and two for which there is no room to wait", seconds=5)
+        await until(seven, "five answers at once, and two for which there is no room to wait")
         started = loop.time()
         assert (await door.post()).status_code == 200
         assert loop.time() - started < 5

@@ -93,7 +93,7 @@ async def test_a_sample_that_cannot_be_written_is_given_up_and_the_next_one_is_t
     async def written() -> bool:
         return await kept(webhook_receiver_database) == {"1": 1}
 
-    await until(written, "the second sample", seconds=10)
+    await until(written, "the second sample")
     assert seen("failed") == before + 1
     stop.set()
     await running
