@@ -142,7 +142,7 @@ async def running(*parts: Runnable) -> AsyncIterator[None]:
         await asyncio.wait_for(asyncio.gather(*tasks), 30)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, *, seconds: float = 30) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str, *, seconds: float = 60) -> None:
     """Return as soon as the condition holds: for what other processes and servers do, which has no event to await."""
     deadline = time.monotonic() + seconds
     while not await condition():

@@ -7,6 +7,7 @@ from typing import Any
 
 from libs.jobs import Job, Scheduler, list_runs
 from libs.postgres import Database
+from tests.support.until import until as until_true
 
 FAR = 3600.0
 """Seconds: no test waits for such a plan."""
@@ -40,7 +41,7 @@ class Work:
         return {"swept": self.runs}
 
     async def has_begun(self) -> None:
-        await asyncio.wait_for(self.begun.acquire(), 10)
+        await asyncio.wait_for(self.begun.acquire(), 60)
 
 
 @contextlib.asynccontextmanager
@@ -63,14 +64,17 @@ async def scheduled(
         yield scheduler
     finally:
         stop.set()
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, 60)
 
 
 async def until(database: Database, question: str, *args: object) -> None:
     """Wait until the database answers yes."""
-    async with asyncio.timeout(15), database.acquire() as conn:
-        while not await conn.fetchval(question, *args):
-            pass
+    async with database.acquire() as conn:
+
+        async def says_yes() -> bool:
+            return bool(await conn.fetchval(question, *args))
+
+        await until_true(says_yes, question)
 
 
 async def make_due(database: Database, name: str = "sweep") -> None:

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
+from deploy.local import ports
 from libs.runtime.limits import ProtocolLimits
-from libs.runtime.server import HttpServer, listen
+from libs.runtime.server import HttpServer
 from libs.runtime.settings import ServiceSettings
 
 STEP_SECONDS = 0.05
@@ -17,8 +18,7 @@ STEP_SECONDS = 0.05
 
 @asynccontextmanager
 async def serving(app: ASGIApp, limits: ProtocolLimits | None = None) -> AsyncIterator[int]:
-    with listen("127.0.0.1", 0) as free:
-        port: int = free.getsockname()[1]
+    port = ports.choose()
     dsn = SecretStr("postgresql://nobody@127.0.0.1:1/none")
     settings = ServiceSettings(port=port, worker_dsn=dsn, api_dsn=dsn, drain_seconds=1)
     stop = asyncio.Event()

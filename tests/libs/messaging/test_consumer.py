@@ -64,7 +64,8 @@ class Bench:
         return Consumer(
             service="ingest",
             database=given.pop("database", self.database),
-            kafka=kafka_settings(self.bootstrap),
+            # A key that was given up waits for a person: a slow machine spends twenty attempts before a test mends it.
+            kafka=kafka_settings(self.bootstrap).model_copy(update={"parked_max_attempts": 1_000_000}),
             routes=[Route(self.topic.name, self.topic.events, handle or see)],
             group_id=f"ingest-{self.topic.name}",
             declarations=lookup(self.topic),

@@ -1,34 +1,18 @@
 """What an operator's changes do to a key that waits: what goes on, what keeps waiting, what is remembered."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from libs.messaging.parked import operating, store
 from libs.messaging.processing import DUPLICATE, HANDLED, PARKED
 from libs.messaging.records import Routing
-from libs.postgres import Database
-from tests.support.databases import ServiceDatabase
-from tests.support.parking import CREATE, FACTS, STATES, Bench
+from tests.support.parking import FACTS, STATES, Bench
 
 pytestmark = pytest.mark.db
 
 KEY = (FACTS.name, "a")
-
-
-@pytest.fixture
-async def bench(ingest_database: ServiceDatabase) -> AsyncIterator[Bench]:
-    owner = await asyncpg.connect(ingest_database.owner_dsn)
-    await owner.execute(CREATE)
-    database = await Database.connect(ingest_database.worker_dsn, role="worker", application_name="test")
-    try:
-        yield Bench(database, owner)
-    finally:
-        await database.close()
-        await owner.close()
 
 
 async def parked_ids(bench: Bench) -> list[UUID]:

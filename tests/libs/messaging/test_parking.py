@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import asyncpg
@@ -17,27 +16,14 @@ from libs.messaging.parked.measuring import measure
 from libs.messaging.parked.options import ReplayOptions
 from libs.messaging.processing import DEAD, DUPLICATE, HANDLED, PARKED
 from libs.messaging.records import Routing
-from libs.postgres import Database
 from tests.support.bus import until
 from tests.support.databases import ServiceDatabase
-from tests.support.parking import AT_ONCE, CREATE, FACTS, STATES, Bench
+from tests.support.parking import AT_ONCE, FACTS, STATES, Bench
 
 pytestmark = pytest.mark.db
 
 ME = "key 1"
 AWHILE = replace(AT_ONCE, first_wait_seconds=3_600.0, longest_wait_seconds=3_600.0)
-
-
-@pytest.fixture
-async def bench(ingest_database: ServiceDatabase) -> AsyncIterator[Bench]:
-    owner = await asyncpg.connect(ingest_database.owner_dsn)
-    await owner.execute(CREATE)
-    database = await Database.connect(ingest_database.worker_dsn, role="worker", application_name="test")
-    try:
-        yield Bench(database, owner)
-    finally:
-        await database.close()
-        await owner.close()
 
 
 async def test_a_failing_record_takes_only_its_key_along_and_a_replay_restores_the_order(bench: Bench) -> None:
@@ -349,16 +335,13 @@ async def test_an_edit_must_stay_on_its_key(bench: Bench) -> None:
 async def test_waits_grow_from_the_first_to_the_longest(bench: Bench) -> None:
     bench.fails = lambda _, __: True
     await bench.poll([bench.log.fact("a", "one")])
-    waits = []
-    for _ in range(8):
-        await bench.owner.execute("UPDATE parked_keys SET next_attempt_at = now()")
+    for number in range(1, 9):
+        before = await bench.owner.fetchval("UPDATE parked_keys SET next_attempt_at = now() RETURNING now()")
         await bench.replay(ReplayOptions(first_wait_seconds=1.0, longest_wait_seconds=60.0))
-        waits.append(
-            float(await bench.owner.fetchval("SELECT extract(epoch FROM next_attempt_at - now()) FROM parked_keys"))
-        )
-    for number, wait in enumerate(waits, start=1):
+        planned, after = await bench.owner.fetchrow("SELECT next_attempt_at, now() FROM parked_keys")
         longest = min(60.0, 2.0**number)
-        assert longest * 0.75 - 1 < wait <= longest
+        assert (planned - before).total_seconds() >= longest * 0.75
+        assert (planned - after).total_seconds() <= longest
 
 
 async def _heads(bench: Bench) -> list[operating.Parked]:

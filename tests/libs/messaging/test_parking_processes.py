@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.db, pytest.mark.kafka]
 
 SEED = int(os.environ.get("PARKING_SEED", "0")) or random.randrange(1, 2**31)
 PARTITIONS = 3
+TAKEN_OVER_SECONDS = 240
+"""What a process that was frozen in its transaction has locked is free when Postgres ends that session, after 30 s."""
 KEYS = [f"k{number}" for number in range(12)]
 MOMENTS = (
     "after BLOCK",
@@ -86,7 +88,7 @@ class Scene:
         async def enough() -> bool:
             return await self.applied() >= number
 
-        await until(enough, f"{number} records are applied", seconds=60)
+        await until(enough, f"{number} records are applied", seconds=TAKEN_OVER_SECONDS)
 
     async def feed_until_killed(self, process: asyncio.subprocess.Process, moment: str) -> None:
         """Publish until the process came to its moment: whether what was published brings it there is chance."""
@@ -107,7 +109,7 @@ class Scene:
         async def is_free() -> bool:
             return not await self.owner.fetchval("SELECT EXISTS (SELECT FROM parked_keys)")
 
-        await until(is_free, "no key is blocked", seconds=60)
+        await until(is_free, "no key is blocked", seconds=TAKEN_OVER_SECONDS)
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
         rows = await self.owner.fetch(APPLIED)

@@ -2,16 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
 from libs.messaging.parked import operating
 from libs.messaging.passing import is_passing
-from libs.postgres import Database
-from tests.support.databases import ServiceDatabase
-from tests.support.parking import AT_ONCE, CREATE, FACTS, STATES, Bench, CutOff, CutsOff, Record, Troubles
+from tests.support.parking import AT_ONCE, FACTS, STATES, Bench, CutOff, CutsOff, Record, Troubles
 
 pytestmark = pytest.mark.db
 
@@ -19,18 +15,6 @@ KEYS = "abc"
 SCHEDULES = 25
 STEPS = 40
 CLEAR = "TRUNCATE applied, parked, parked_keys, inbox, state_versions, operator_actions"
-
-
-@pytest.fixture
-async def bench(ingest_database: ServiceDatabase) -> AsyncIterator[Bench]:
-    owner = await asyncpg.connect(ingest_database.owner_dsn)
-    await owner.execute(CREATE)
-    database = await Database.connect(ingest_database.worker_dsn, role="worker", application_name="test")
-    try:
-        yield Bench(database, owner)
-    finally:
-        await database.close()
-        await owner.close()
 
 
 class Partition:

@@ -273,4 +273,12 @@ async def _set_max_bytes(bootstrap: str, topic: str, size: int) -> None:
     await admin.start()
     resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(size)})
     await admin.alter_configs([resource])
+
+    async def shows() -> bool:
+        (answer,) = await admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": ""})]
+        )
+        return bool(answer.to_object()["resources"][0]["config_entries"][0]["config_value"] == str(size))
+
+    await until(shows, "the broker has the change")  # it learns of what the controller did a moment later
     await admin.close()

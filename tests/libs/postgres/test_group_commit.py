@@ -19,6 +19,8 @@ from tests.support.until import until
 
 pytestmark = pytest.mark.db
 
+SILENT_SECONDS = 2.0
+"""A time limit that a test waits for, and within which a slow machine still commits."""
 INSERT = "INSERT INTO kept (word) SELECT word FROM unnest($1::text[]) AS item (word)"
 Write = Callable[[Connection, Sequence[str]], Awaitable[None]]
 
@@ -96,7 +98,7 @@ async def back(commit: GroupCommit[str]) -> None:
     async def open_again() -> bool:
         return not commit.is_away
 
-    await until(open_again, "the gate to open", seconds=10)
+    await until(open_again, "the gate to open")
 
 
 async def test_a_lone_item_is_committed_when_add_returns(world: World) -> None:
@@ -210,7 +212,7 @@ async def test_what_cannot_be_held_is_refused(world: World, limits: dict[str, in
 
 
 async def test_a_database_that_is_cut_off_is_away_for_all_at_once_and_comes_back_by_itself(world: World) -> None:
-    async with committing(world, flushers=1) as commit:
+    async with committing(world, flushers=1, time_limit_seconds=60) as commit:
         await commit.add("before", 1)
         world.may_write.clear()
         world.entered.clear()
@@ -220,7 +222,7 @@ async def test_a_database_that_is_cut_off_is_away_for_all_at_once_and_comes_back
         await asyncio.sleep(0)
         await world.proxy.cut()
         world.may_write.set()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(20):  # long before the time limit
             assert [type(each) for each in await writing + await waiting] == [Away] * 4
             with pytest.raises(Away) as refused:
                 await commit.add("e", 1)
@@ -241,12 +243,12 @@ async def test_backends_that_are_ended_are_replaced(world: World) -> None:
 
 
 async def test_a_database_that_falls_silent_is_away_when_the_time_limit_is_over(world: World) -> None:
-    async with committing(world, time_limit_seconds=0.3) as commit:
+    async with committing(world, time_limit_seconds=SILENT_SECONDS) as commit:
         await commit.add("before", 1)
         world.proxy.black_hole()
         started = asyncio.get_running_loop().time()
         assert [type(each) for each in await add(commit, "ab")] == [Away] * 2
-        assert asyncio.get_running_loop().time() - started < 2
+        assert asyncio.get_running_loop().time() - started < 6 * SILENT_SECONDS
         with pytest.raises(Away):
             await commit.add("c", 1)
         world.proxy.heal()
@@ -258,7 +260,7 @@ async def test_a_database_that_falls_silent_is_away_when_the_time_limit_is_over(
 async def test_a_database_that_was_never_reached_is_away_within_the_time_limit(world: World) -> None:
     world.proxy.black_hole()
     await world.proxy.reset()
-    async with committing(world, time_limit_seconds=0.3) as commit:
+    async with committing(world, time_limit_seconds=SILENT_SECONDS) as commit:
         assert [type(each) for each in await add(commit, "ab")] == [Away] * 2
         world.proxy.heal()
         await back(commit)
@@ -281,7 +283,7 @@ async def test_what_comes_while_every_writer_gives_its_connection_back_waits_for
     monkeypatch.setattr(world.database, "acquire", slow_to_end)
     async with committing(world, flushers=1) as commit:
         await commit.add("before", 1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await leaving.wait()
             await commit.add("then", 1)  # though nothing has been given back yet
             may_leave.set()
@@ -305,8 +307,8 @@ async def test_closing_writes_what_waits_and_takes_nothing_more(world: World) ->
 
 
 async def test_closing_while_the_database_is_away_ends_at_once(world: World) -> None:
-    async with committing(world) as commit:
+    async with committing(world, time_limit_seconds=60) as commit:
         await world.proxy.cut()
         assert [type(each) for each in await add(commit, "ab")] == [Away] * 2
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(20):  # long before the time limit
             await commit.close()

@@ -140,13 +140,13 @@ async def test_an_answer_that_nobody_reads_is_given_up() -> None:
     ids=["late head", "kept connection"],
 )
 async def test_a_last_answer_that_nobody_reads_keeps_no_connection_open(first: bytes, last: bytes) -> None:
-    limits = ProtocolLimits(head_seconds=0.4, idle_seconds=0.4, linger_seconds=0.6)
+    limits = ProtocolLimits(head_seconds=1.6, idle_seconds=1.6, linger_seconds=2.4)
     async with serving(Echo(), limits) as port:
         await happened(lambda: open_connections() == 0, "no connection from before")
         with deaf_socket() as deaf:
             await asyncio.get_running_loop().sock_connect(deaf, ("127.0.0.1", port))
             deaf.send(first)
-            late = asyncio.get_running_loop().time() + 0.2  # the first timer then rings before the last deadline
+            late = asyncio.get_running_loop().time() + 0.8  # the first timer then rings before the last deadline
             await happened(lambda: asyncio.get_running_loop().time() > late, "the time")
             assert open_connections() == 1
             deaf.send(last)

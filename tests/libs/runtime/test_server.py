@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from deploy.local import ports
 from libs.runtime.health import Health
 from libs.runtime.http import create_app
 from libs.runtime.limits import ProtocolLimits
@@ -66,8 +67,7 @@ async def serving(
 async def serving_any(
     app: ASGIApp, limits: ProtocolLimits | None = None
 ) -> AsyncIterator[tuple[str, asyncio.Event, asyncio.Task[None]]]:
-    with listen("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
+    port = ports.choose()
     dsn = SecretStr("postgresql://nobody@127.0.0.1:1/none")
     settings = ServiceSettings(port=port, worker_dsn=dsn, api_dsn=dsn, drain_seconds=5, max_concurrent_requests=2)
     stop = asyncio.Event()

@@ -32,7 +32,7 @@ class Process:
     async def line(self, wanted: Callable[[Line], bool]) -> Line:
         """Read on until a line fits."""
         assert self.process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while text := await self.process.stderr.readline():
                 self.lines.append(json.loads(text))
                 if wanted(self.lines[-1]):
@@ -46,7 +46,7 @@ class Process:
     async def exit_code(self) -> int:
         """Wait for the end, and read what was logged until then."""
         assert self.process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             self.lines += [json.loads(text) async for text in self.process.stderr]
             return await self.process.wait()
 
