@@ -166,10 +166,12 @@ async def _create(admin: Any, brokers: Any, kafka: KafkaSettings, topics: Sequen
 
     async def is_led(node: int) -> bool:
         """A topic some milliseconds old refuses its first writers: it has no leader yet."""
+        if any(item.what == "topic" for item in await _compare(brokers, node, kafka, topics)):
+            return False
         partitions = await _partitions(brokers, node)
-        parts = [part for topic in topics for part in partitions.get(topic.name, [])]
-        return all(part["leader"] >= 0 for part in parts) and not any(
-            item.what == "topic" for item in await _compare(brokers, node, kafka, topics)
+        return all(
+            name in partitions and all(part["leader"] >= 0 for part in partitions[name])
+            for name in (topic.name for topic in topics)
         )
 
     await _until_every_broker(brokers, is_led, "shows the new topics")
